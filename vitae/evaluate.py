@@ -1,0 +1,106 @@
+"""What a trained model is worth: ELBO, importance-weighted log p(x), and codes. No warm-up, no beta, no strength."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from vitae.data.base import as_floats
+from vitae.models.base import GenerativeModel
+from vitae.nets import gaussian_log_prob
+from vitae.objectives import elbo_per_image
+from vitae.randomness import generator
+
+_BATCH = 1_000
+# Pixels decoded at a time: a chunk's images, warps and likelihood terms then fit into caches and small GPUs.
+_PIXELS_A_CHUNK = 4_000_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over images in nats, with the standard error of that mean."""
+
+    mean: float
+    standard_error: float
+
+    @classmethod
+    def of(cls, values: Tensor) -> "Estimate":
+        spread = values.std() / math.sqrt(len(values)) if len(values) > 1 else torch.tensor(math.nan)
+        return cls(float(values.mean()), float(spread))
+
+
+def _device(model: GenerativeModel) -> torch.device:
+    return next(model.parameters()).device
+
+
+@torch.no_grad()
+def elbo(model: GenerativeModel, images: Tensor, *, seed: int) -> Estimate:
+    """The ELBO in nats per image, one posterior sample each.
+
+    Args:
+        images: uint8, `n x channels x height x width`, on the model's device.
+    """
+    model.eval()
+    values = [
+        elbo_per_image(model(as_floats(block), generator(_device(model), seed, "elbo", number)))
+        for number, block in enumerate(images.split(_BATCH))
+    ]
+    return Estimate.of(torch.cat(values).double())
+
+
+def log_weights(model: GenerativeModel, x: Tensor, samples: int, noise: torch.Generator) -> Tensor:
+    """log p(x, z) - log q(z | x) for `samples` draws from the posterior of each image, in nats, `batch x samples`.
+
+    For VITAE the draws of z_A follow the path of training: with every z_P, its own T_-gamma(x) and its own posterior.
+    """
+    latents = model.infer(x, noise, samples)
+    mean = model.decode(latents.samples)
+    weights = model.log_likelihood(x.repeat_interleave(samples, 0), mean)
+    for name, posterior in latents.posteriors.items():
+        z = latents.samples[name]
+        weights = weights + (gaussian_log_prob(z, 0.0, 0.0) - posterior.log_prob(z)).sum(1)
+    return weights.reshape(len(x), samples)
+
+
+@torch.no_grad()
+def log_likelihood(
+    model: GenerativeModel, images: Tensor, *, samples: int, seed: int, label: str = "log p(x)"
+) -> Estimate:
+    """Importance-weighted log p(x) in nats per image: log 1/K sum_k p(x, z_k) / q(z_k | x), K = `samples`.
+
+    A lower bound in expectation that rises with K to log p(x) (Burda et al., 2016).
+
+    Args:
+        images: uint8, `n x channels x height x width`, on the model's device.
+    """
+    model.eval()
+    pixels = math.prod(images.shape[1:])
+    per_chunk = max(1, min(samples, _PIXELS_A_CHUNK // pixels))
+    batch = max(1, _PIXELS_A_CHUNK // (pixels * per_chunk))
+    values = []
+    with tqdm(total=len(images), desc=label, unit="image", disable=None, mininterval=1.0) as bar:
+        for number, block in enumerate(images.split(batch)):
+            x = as_floats(block)
+            noise = generator(_device(model), seed, "importance", number)
+            chunks = [min(per_chunk, samples - start) for start in range(0, samples, per_chunk)]
+            weights = torch.cat([log_weights(model, x, size, noise).double() for size in chunks], dim=1)
+            values.append(weights.logsumexp(1) - math.log(samples))
+            bar.update(len(block))
+    return Estimate.of(torch.cat(values))
+
+
+@torch.no_grad()
+def codes(model: GenerativeModel, images: Tensor) -> dict[str, np.ndarray]:
+    """Posterior means along the training path, `n x d` for each latent space.
+
+    For C-VITAE that means z_A from T_-gamma(x), gamma from the mean of z_P: not from the raw image.
+    """
+    model.eval()
+    found: dict[str, list[np.ndarray]] = {name: [] for name in model.spaces}
+    for block in images.split(_BATCH):
+        for name, posterior in model.infer(as_floats(block), generator=None).posteriors.items():
+            found[name].append(posterior.mean.cpu().double().numpy())
+    return {name: np.concatenate(parts) for name, parts in found.items()}

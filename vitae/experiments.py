@@ -1,0 +1,416 @@
+"""Every experiment, declared: dataset x row x profile x seed, and the one way to run one.
+
+A row of a table is an architecture and an objective. The six rows of the poster have names; any other pair is written
+`architecture+objective`, for instance `c-vitae+beta-tc`.
+"""
+
+import dataclasses
+import hashlib
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vitae import evaluate, paths, results
+from vitae.data import DATASETS
+from vitae.errors import InputError, require_known
+from vitae.files import write_atomically
+from vitae.likelihoods import Bernoulli, GaussianPixels
+from vitae.metrics.dscore import d_score
+from vitae.metrics.spaces import predictability
+from vitae.models import VAE, VITAE
+from vitae.models.base import GenerativeModel
+from vitae.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, ParameterDecoder, Shape
+from vitae.objectives import OBJECTIVES
+from vitae.randomness import stream
+from vitae.train import Schedule, read_checkpoint, train
+from vitae.transforms import Affine
+
+PROFILES = ("smoke", "quick", "full")
+ARCHITECTURES = ("vae", "u-vitae", "c-vitae")
+
+# The usual strengths of the literature, not tuned here: Higgins et al. (2017) use 4 on natural images, Chen et al.
+# (2018) 6 on dSprites, Kumar et al. (2018) 10; the poster gives none.
+STRENGTHS: dict[str, dict[str, float]] = {
+    "elbo": {},
+    "beta": {"beta": 4.0},
+    "beta-tc": {"beta": 6.0},
+    "dip-ii": {"strength": 10.0},
+}
+
+# The rows of the poster's table: name -> (as it is printed, architecture, objective).
+ROWS = {
+    "vae": ("VAE", "vae", "elbo"),
+    "beta-vae": ("β-VAE", "vae", "beta"),
+    "beta-tcvae": ("β-TCVAE", "vae", "beta-tc"),
+    "dip-vae-ii": ("DIP-VAE-II", "vae", "dip-ii"),
+    "u-vitae": ("U-VITAE", "u-vitae", "elbo"),
+    "c-vitae": ("C-VITAE", "c-vitae", "elbo"),
+}
+
+NETWORKS = {"mlp": (MLPEncoder, MLPDecoder, "hidden"), "conv": (ConvEncoder, ConvDecoder, "channels")}
+LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": GaussianPixels}
+
+
+def architecture_and_objective(model: str) -> tuple[str, str]:
+    """What a row's name stands for: one of the six, or `architecture+objective`."""
+    if model in ROWS:
+        return ROWS[model][1:]
+    if "+" in model:
+        architecture, objective = model.split("+", 1)
+        return require_known("architecture", architecture, ARCHITECTURES), require_known(
+            "objective", objective, OBJECTIVES
+        )
+    require_known("model", model, ROWS)
+    raise AssertionError("unreachable")
+
+
+def printed_name(model: str) -> str:
+    """A row's name as it stands in tables and figures."""
+    return ROWS[model][0] if model in ROWS else model
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One run, fully stated: with the data and the seed it determines every number of the result.
+
+    Attributes:
+        model: a row's name, see `ROWS`.
+        strength: the objective's own numbers, see `STRENGTHS`.
+        appearance, perspective: latent dimensions; a model with one space gets their sum.
+        network, widths: `mlp` with the widths of the encoder's layers, or `conv` with its channels.
+        widths_of_vae: the same for models with one space, wider so that all rows have as many parameters.
+        train_size, test_size: digits used, the first so many; None for all there are.
+        samples: K of the importance-weighted log p(x).
+        hold_out: keep the last tenth of the training images, train on the others, and evaluate on the kept ones
+            instead of the test images: the mode to tune in.
+    """
+
+    dataset: str
+    model: str
+    profile: str
+    seed: int
+    schedule: Schedule
+    train_size: int | None
+    test_size: int | None
+    samples: int
+    appearance: int = 2
+    perspective: int = 3
+    network: str = "mlp"
+    widths: tuple[int, ...] = (512, 256)
+    widths_of_vae: tuple[int, ...] = (704, 352)
+    likelihood: str = "bernoulli"
+    strength: dict[str, float] = field(default_factory=dict)
+    hold_out: bool = False
+    overrides: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for name in ("train_size", "test_size", "samples", "appearance", "perspective"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name} must be at least 1, got {value}.")
+
+    @property
+    def run(self) -> str:
+        """The run's name: its row, its seed, and what was changed from the profile."""
+        changes = "".join(f"-{name}={value}" for name, value in sorted(self.overrides.items()))
+        return f"{self.model}-seed{self.seed}{changes}"
+
+    def as_json(self) -> dict:
+        """Plain values, as they stand in a record."""
+        return json.loads(json.dumps(dataclasses.asdict(self)))
+
+
+# profile -> what a run on MNIST gets. Tuned on held-out training digits only; the book's MNIST page says what was.
+_MNIST_PROFILES = {
+    "smoke": {"schedule": Schedule(epochs=2, batch=64), "train_size": 400, "test_size": 200, "samples": 16},
+    "quick": {"schedule": Schedule(epochs=60, batch=256), "train_size": 4_000, "test_size": 1_000, "samples": 100},
+    "full": {"schedule": Schedule(epochs=40, batch=256), "train_size": 60_000, "test_size": 10_000, "samples": 1_000},
+}
+_EXPERIMENTS = {"mnist": _MNIST_PROFILES}
+
+# What may be changed from the outside, and where it lives.
+_SCHEDULE_SETTINGS = tuple(f.name for f in dataclasses.fields(Schedule))
+_OWN_SETTINGS = ("appearance", "perspective", "train_size", "test_size", "samples", "hold_out", "likelihood")
+SETTINGS = _SCHEDULE_SETTINGS + _OWN_SETTINGS + ("beta", "strength")
+
+
+def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, **changes) -> Configuration:
+    """The configuration of one run, with changes from the profile's settings.
+
+    Args:
+        changes: any of `SETTINGS`; those that are None or equal to the profile's are no change.
+
+    Raises:
+        InputError: an unknown name, or a value that makes no sense.
+    """
+    require_known("dataset", dataset, _EXPERIMENTS)
+    require_known("profile", profile, PROFILES)
+    _, objective = architecture_and_objective(model)
+    if seed < 0:
+        raise InputError(f"seed must be 0 or more, got {seed}.")
+    settings = dict(_EXPERIMENTS[dataset][profile])
+    base = Configuration(dataset, model, profile, seed, strength=dict(STRENGTHS[objective]), **settings)
+
+    schedule, own, strength, overrides = {}, {}, dict(base.strength), {}
+    for name, value in changes.items():
+        require_known("setting", name, SETTINGS)
+        if name in _SCHEDULE_SETTINGS:
+            current, place = getattr(base.schedule, name), schedule
+        elif name in _OWN_SETTINGS:
+            current, place = getattr(base, name), own
+        elif name in strength:
+            current, place = strength[name], strength
+        elif value is None:
+            continue
+        else:
+            raise InputError(f"the objective of {model} has no {name}: it belongs to another objective.")
+        if value is not None and value != current:
+            place[name] = overrides[name] = value
+    return dataclasses.replace(
+        base, schedule=dataclasses.replace(base.schedule, **schedule), strength=strength, overrides=overrides, **own
+    )
+
+
+def build(configuration: Configuration, shape: Shape) -> GenerativeModel:
+    """The configuration's model with its initial weights, on the CPU."""
+    encoder, decoder, size_name = NETWORKS[configuration.network]
+    architecture, _ = architecture_and_objective(configuration.model)
+    likelihood = LIKELIHOODS[configuration.likelihood]()
+    d_A, d_P = configuration.appearance, configuration.perspective
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(stream(configuration.seed, "weights"))
+        if architecture == "vae":
+            size = {size_name: configuration.widths_of_vae}
+            return VAE(encoder(shape, d_A + d_P, **size), decoder(shape, d_A + d_P, **size), likelihood, d_A + d_P)
+        size = {size_name: configuration.widths}
+        transformation = Affine()
+        return VITAE(
+            encoder(shape, d_A, **size),
+            encoder(shape, d_P, **size),
+            decoder(shape, d_A, **size),
+            ParameterDecoder(d_P, transformation.dim),
+            transformation,
+            likelihood,
+            {"z_A": d_A, "z_P": d_P},
+            conditional=architecture == "c-vitae",
+        )
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` is the first GPU if there is one, else the CPU."""
+    require_known("device", name.split(":")[0], ("auto", "cpu", "cuda"))
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError("device cuda was asked for and torch finds no GPU: use --device cpu.")
+    return torch.device(name)
+
+
+@dataclass
+class Data:
+    """A run's training digits and its evaluation images, on its device."""
+
+    train: object
+    train_observed: object
+    held_out: object
+    evaluated_on: str
+
+
+# The observed training images on which the train ELBO and the predictors of the scores are computed.
+_OBSERVED_TRAINING_IMAGES = 10_000
+# Perspectives of the images that are evaluated: one draw for all runs, so that all rows see the same pictures.
+_PERSPECTIVE_SEED = 0
+
+
+def load_data(
+    configuration: Configuration, root: str | Path | None, source: str, device: torch.device | str = "cpu"
+) -> Data:
+    """The configuration's data; training images for evaluation get one perspective each, as test images do."""
+    dataset = DATASETS[configuration.dataset]
+    train_digits = dataset.load("train", root=root, source=source, size=configuration.train_size, device=device)
+    if configuration.hold_out:
+        kept = len(train_digits) - max(1, len(train_digits) // 10)
+        held_out, train_digits = train_digits.rows(slice(kept, None)), train_digits.rows(slice(kept))
+        evaluated_on = "held-out training images"
+    else:
+        held_out = dataset.load("test", root=root, source=source, size=configuration.test_size, device=device)
+        evaluated_on = "test"
+    sample = train_digits.rows(slice(_OBSERVED_TRAINING_IMAGES))
+    return Data(
+        train_digits,
+        sample.observe(_PERSPECTIVE_SEED, "train perspective"),
+        held_out.observe(_PERSPECTIVE_SEED, "test perspective"),
+        evaluated_on,
+    )
+
+
+def _fingerprint(configuration: Configuration, data: Data) -> str:
+    """Names what determines the weights: the configuration less what only evaluation uses, and the data."""
+    stated = configuration.as_json()
+    for name in ("test_size", "samples", "overrides"):
+        del stated[name]
+    stated["source"] = data.train.source.kind
+    return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def weights_path(configuration: Configuration) -> Path:
+    """Where the run's trained weights are kept."""
+    return paths.runs(configuration.profile, configuration.dataset) / f"{configuration.run}.pt"
+
+
+def record_path(configuration: Configuration) -> Path:
+    """Where the run's record is kept."""
+    return paths.records() / configuration.profile / configuration.dataset / f"{configuration.run}.json"
+
+
+def score(model: GenerativeModel, data: Data, configuration: Configuration) -> dict:
+    """Every score of a trained model, as plain numbers; see `results` for what each is."""
+    train_images, test_images = data.train_observed, data.held_out
+    label = f"{configuration.run} log p(x)"
+    train_codes = evaluate.codes(model, train_images.images)
+    test_codes = evaluate.codes(model, test_images.images)
+    both = [np.concatenate(list(codes.values()), axis=1) for codes in (train_codes, test_codes)]
+    d = d_score(both[0], train_images.factors, both[1], test_images.factors, train_images.classes)
+    spaces = {name: (train_codes[name], test_codes[name]) for name in model.spaces}
+    if len(spaces) > 1:
+        spaces["all"] = tuple(both)
+    estimates = {
+        "train_elbo": evaluate.elbo(model, train_images.images, seed=0),
+        "test_elbo": evaluate.elbo(model, test_images.images, seed=0),
+        "log_likelihood": evaluate.log_likelihood(
+            model, test_images.images, samples=configuration.samples, seed=0, label=label
+        ),
+    }
+    return {
+        **{name: dataclasses.asdict(estimate) for name, estimate in estimates.items()},
+        "samples": configuration.samples,
+        "d_score": d.score,
+        "importance": d.importance.tolist(),
+        "latents": [f"{name}{i + 1}" for name, size in model.spaces.items() for i in range(size)],
+        "factors": list(train_images.names),
+        "predictability": {
+            name: dict(
+                zip(
+                    train_images.names,
+                    predictability(seen, train_images.factors, unseen, test_images.factors, train_images.classes),
+                    strict=True,
+                )
+            )
+            for name, (seen, unseen) in spaces.items()
+        },
+    }
+
+
+def run(
+    configuration: Configuration,
+    *,
+    root: str | Path | None = None,
+    source: str = "auto",
+    device: str = "auto",
+    restart: bool = False,
+) -> dict:
+    """Train and score one configuration, or return its record if that is done already.
+
+    A run that was killed continues from its checkpoint. The record is written when everything is computed.
+
+    Args:
+        root: the user's data folder, see the dataset.
+        source: where the data may come from, see the dataset.
+        device: auto, cpu, cuda or cuda:N.
+        restart: forget an earlier record and checkpoint.
+
+    Returns:
+        The record, see `results`.
+    """
+    where = pick_device(device)
+    data = load_data(configuration, root, source, where)
+    record_file, weights_file = record_path(configuration), weights_path(configuration)
+    checkpoint = weights_file.with_suffix(".checkpoint")
+    fingerprint = _fingerprint(configuration, data)
+    if restart:
+        for file in (record_file, weights_file, checkpoint):
+            file.unlink(missing_ok=True)
+    elif record_file.exists():
+        record = results.read(record_file)
+        same = record["fingerprint"] == fingerprint and record["configuration"] == configuration.as_json()
+        if same and weights_file.exists():
+            return record
+    results.require_writable(record_file)
+
+    model = build(configuration, data.train.shape).to(where)
+    _, objective = architecture_and_objective(configuration.model)
+    done = train(
+        model,
+        data.train,
+        objective,
+        configuration.strength,
+        configuration.schedule,
+        seed=configuration.seed,
+        fingerprint=fingerprint,
+        checkpoint=checkpoint,
+        label=f"{configuration.dataset} {configuration.profile} {configuration.run}",
+    )
+    state = {"fingerprint": fingerprint, "model": model.state_dict(), "configuration": configuration.as_json()}
+    write_atomically(weights_file, lambda temporary: torch.save(state, temporary))
+    started = time.monotonic()
+    scores = score(model, data, configuration)
+    record = {
+        "run": configuration.run,
+        "configuration": configuration.as_json(),
+        "fingerprint": fingerprint,
+        "data": {
+            "source": data.train.source.kind,
+            "location": data.train.source.location,
+            "train": len(data.train),
+            "evaluated": len(data.held_out),
+            "evaluated_on": data.evaluated_on,
+        },
+        "parameters": model.parameter_count(),
+        "seconds": {"train": round(done.seconds, 1), "evaluate": round(time.monotonic() - started, 1)},
+        "losses": done.losses,
+        "scores": scores,
+        **results.environment(where),
+    }
+    results.write(record_file, record)
+    checkpoint.unlink(missing_ok=True)
+    return results.read(record_file)
+
+
+def load_model(configuration: Configuration, shape: Shape) -> GenerativeModel:
+    """A finished run's trained model, on the CPU.
+
+    Raises:
+        InputError: the run was not trained yet, or its weights belong to other settings.
+    """
+    path = weights_path(configuration)
+    state = read_checkpoint(path)
+    model = build(configuration, shape)
+    try:
+        model.load_state_dict(state["model"])
+    except RuntimeError:
+        raise InputError(f"{path} holds the weights of another network: train that run again.") from None
+    return model.eval()
+
+
+def configuration_of(record: dict) -> Configuration:
+    """The configuration that a record states."""
+    stated = dict(record["configuration"])
+    for name in ("widths", "widths_of_vae"):
+        stated[name] = tuple(stated[name])
+    try:
+        return Configuration(**{**stated, "schedule": Schedule(**stated["schedule"])})
+    except TypeError as error:
+        raise InputError(f"the record of {record['run']} has settings of another version ({error}).") from None
+
+
+def rescore(
+    configuration: Configuration, *, root: str | Path | None = None, source: str = "auto", device: str = "auto"
+) -> dict:
+    """The scores of a finished run, computed again from its weights."""
+    where = pick_device(device)
+    data = load_data(configuration, root, source, where)
+    return score(load_model(configuration, data.train.shape).to(where), data, configuration)

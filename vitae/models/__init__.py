@@ -1,0 +1,7 @@
+"""Generative models, one file each, with one interface: `infer`, `decode`, and their composition `forward`."""
+
+from vitae.models.base import Latents, Output
+from vitae.models.vae import VAE
+from vitae.models.vitae import VITAE
+
+__all__ = ["VAE", "VITAE", "Latents", "Output"]

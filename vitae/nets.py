@@ -1,0 +1,166 @@
+"""Encoders and decoders for images of any shape: multilayer perceptrons and convolutions.
+
+An encoder maps `batch x channels x height x width` to a diagonal Gaussian over `batch x latents`; a decoder maps
+`batch x latents` to `batch x channels x height x width`, unbounded. What the numbers mean is the likelihood's business.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vitae.errors import InputError
+
+Shape = tuple[int, int, int]
+
+# A log-variance outside this range says nothing more about an image and overflows exp in float32.
+_LOG_VARIANCE_BOUND = 20.0
+
+
+@dataclass
+class Gaussian:
+    """A batch of diagonal Gaussians: the posterior q(z | x). `mean` and `log_variance` are `batch x latents`."""
+
+    mean: Tensor
+    log_variance: Tensor
+
+    def sample(self, generator: torch.Generator | None) -> Tensor:
+        """One draw from each, `batch x latents`; the mean if there is no generator."""
+        if generator is None:
+            return self.mean
+        noise = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device)
+        return self.mean + torch.exp(0.5 * self.log_variance) * noise
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log q(z) in nats, latent by latent, `batch x latents`."""
+        return gaussian_log_prob(z, self.mean, self.log_variance)
+
+    def kl_to_prior(self) -> Tensor:
+        """KL(q || N(0, I)) in nats, latent by latent, `batch x latents`."""
+        return 0.5 * (self.mean**2 + self.log_variance.exp() - 1 - self.log_variance)
+
+    def repeat(self, times: int) -> "Gaussian":
+        """Each row `times` times in a row: image-major order, as `torch.repeat_interleave`."""
+        return Gaussian(self.mean.repeat_interleave(times, 0), self.log_variance.repeat_interleave(times, 0))
+
+
+def gaussian_log_prob(value: Tensor, mean: Tensor | float, log_variance: Tensor | float) -> Tensor:
+    """log N(value; mean, exp(log_variance)) in nats, elementwise."""
+    log_variance = torch.as_tensor(log_variance, dtype=value.dtype, device=value.device)
+    return -0.5 * ((value - mean) ** 2 * torch.exp(-log_variance) + log_variance + math.log(2 * math.pi))
+
+
+class _Encoder(nn.Module):
+    """A trunk from images to features, and one linear head for mean and log-variance."""
+
+    def __init__(self, shape: Shape, trunk: nn.Module, features: int, latents: int):
+        super().__init__()
+        self.shape = tuple(shape)
+        self.trunk = trunk
+        self.head = nn.Linear(features, 2 * latents)
+
+    def forward(self, x: Tensor) -> Gaussian:
+        if tuple(x.shape[1:]) != self.shape:
+            wanted, got = (" x ".join(map(str, s)) for s in (self.shape, x.shape[1:]))
+            raise InputError(f"this encoder takes images of {wanted} (channels x height x width), got {got}.")
+        mean, log_variance = self.head(self.trunk(x)).chunk(2, dim=1)
+        return Gaussian(mean, log_variance.clamp(-_LOG_VARIANCE_BOUND, _LOG_VARIANCE_BOUND))
+
+
+def _perceptron(widths: list[int]) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for inputs, outputs in itertools.pairwise(widths):
+        layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.1)]
+    return layers
+
+
+class MLPEncoder(_Encoder):
+    """Flatten, then fully connected layers of the given widths."""
+
+    def __init__(self, shape: Shape, latents: int, hidden: tuple[int, ...] = (512, 256)):
+        trunk = nn.Sequential(nn.Flatten(), *_perceptron([math.prod(shape), *hidden]))
+        super().__init__(shape, trunk, hidden[-1], latents)
+
+
+class MLPDecoder(nn.Module):
+    """The encoder's widths in reverse, then one output for each pixel and channel."""
+
+    def __init__(self, shape: Shape, latents: int, hidden: tuple[int, ...] = (512, 256)):
+        super().__init__()
+        widths = [latents, *reversed(hidden)]
+        self.layers = nn.Sequential(
+            *_perceptron(widths), nn.Linear(widths[-1], math.prod(shape)), nn.Unflatten(1, tuple(shape))
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+def _halvings(shape: Shape, layers: int) -> list[tuple[int, int]]:
+    """Heights and widths after 0, 1, ... `layers` convolutions of stride two."""
+    sizes = [tuple(shape[1:])]
+    for _ in range(layers):
+        sizes.append(tuple((side + 1) // 2 for side in sizes[-1]))
+    if min(sizes[-2]) < 2:
+        wanted = 2 ** (layers - 1) + 1
+        raise InputError(
+            f"{layers} convolutions of stride two need images of {wanted} x {wanted} pixels or more, got "
+            f"{shape[1]} x {shape[2]}: use fewer channels entries, or an MLP."
+        )
+    return sizes
+
+
+class ConvEncoder(_Encoder):
+    """Convolutions of stride two, one for each entry of `channels`, then a fully connected layer."""
+
+    def __init__(self, shape: Shape, latents: int, channels: tuple[int, ...] = (32, 64, 128), hidden: int = 256):
+        height, width = _halvings(shape, len(channels))[-1]
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip((shape[0], *channels), channels, strict=False):
+            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.LeakyReLU(0.1)]
+        trunk = nn.Sequential(*layers, nn.Flatten(), *_perceptron([channels[-1] * height * width, hidden]))
+        super().__init__(shape, trunk, hidden, latents)
+
+
+class ConvDecoder(nn.Module):
+    """The mirror image of `ConvEncoder`: a small image from the latents, doubled until it has the right size."""
+
+    def __init__(self, shape: Shape, latents: int, channels: tuple[int, ...] = (32, 64, 128), hidden: int = 256):
+        super().__init__()
+        sizes = _halvings(shape, len(channels))
+        height, width = sizes[-1]
+        layers: list[nn.Module] = _perceptron([latents, hidden, channels[-1] * height * width])
+        layers.append(nn.Unflatten(1, (channels[-1], height, width)))
+        for step in reversed(range(len(channels))):
+            outputs = channels[step - 1] if step else shape[0]
+            # A stride-two convolution maps sides 2n - 1 and 2n to n; output_padding says which one to return to.
+            odd = tuple(int(large == 2 * small) for large, small in zip(sizes[step], sizes[step + 1], strict=True))
+            layers.append(nn.ConvTranspose2d(channels[step], outputs, 3, stride=2, padding=1, output_padding=odd))
+            if step:
+                layers.append(nn.LeakyReLU(0.1))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class ParameterDecoder(nn.Module):
+    """decoder_P: from perspective latents to the parameters gamma of a transformation, `batch x dim`.
+
+    The last layer starts `start` times smaller than usual and without a bias, so that training begins near the
+    identity: a large random warp at the start throws digits out of the frame, and the model then learns to
+    explain everything by appearance.
+    """
+
+    def __init__(self, latents: int, dim: int, hidden: tuple[int, ...] = (128,), start: float = 0.1):
+        super().__init__()
+        self.layers = nn.Sequential(*_perceptron([latents, *hidden]), nn.Linear(hidden[-1], dim))
+        last = self.layers[-1]
+        with torch.no_grad():
+            last.weight.mul_(start)
+            last.bias.zero_()
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)

@@ -1,0 +1,39 @@
+"""The only module that knows directories."""
+
+import os
+from pathlib import Path
+
+
+def home() -> Path:
+    """Where runs, records and figures go: `$VITAE_HOME`, else the clone that vitae is imported from, else here."""
+    if named := os.environ.get("VITAE_HOME"):
+        return Path(named)
+    clone = Path(__file__).resolve().parent.parent
+    return clone if (clone / "notebooks").is_dir() else Path.cwd()
+
+
+def runs(profile: str, dataset: str) -> Path:
+    """Checkpoints and weights; never committed."""
+    return home() / "runs" / profile / dataset
+
+
+def records() -> Path:
+    """One JSON file a finished run, `PROFILE/DATASET/RUN.json`; those of profile full are committed."""
+    return home() / "book" / "records"
+
+
+def figures(profile: str) -> Path:
+    """Figures named by their maker, each with its provenance beside it; those of profile full are committed."""
+    return home() / "figures" / profile
+
+
+def data_root(root: str | Path | None = None) -> Path | None:
+    """The user's own data folder, from the argument or `$VITAE_DATA`; None where neither names one."""
+    named = root or os.environ.get("VITAE_DATA")
+    return Path(named).expanduser() if named else None
+
+
+def downloads() -> Path:
+    """Where data goes that vitae downloads itself."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "vitae" / "data"

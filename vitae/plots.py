@@ -1,0 +1,337 @@
+"""Every figure of the book: functions of arrays and models that return a matplotlib figure, and the one way to save.
+
+A figure's file is named by its maker, `NOTEBOOK-NAME`, and has its provenance beside it as JSON: notebook, profile,
+seed, commit, seconds and the records that it shows.
+"""
+
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from vitae import paths, results
+from vitae.data.base import as_floats
+from vitae.errors import InputError
+from vitae.files import write_atomically, write_text
+from vitae.models.base import GenerativeModel
+from vitae.transforms import Transformation, pixel_grid
+
+STYLE = Path(__file__).with_name("vitae.mplstyle")
+
+# Two colours that differ in lightness too, for readers who do not see the hue.
+_ZERO, _ONE = "#0072b2", "#d55e00"
+
+
+def _figure(make: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in the book's style, without gradients, and leave nothing behind in pyplot's list of open figures."""
+
+    @wraps(make)
+    def made(*arguments, **settings) -> Figure:
+        with plt.style.context(STYLE), torch.no_grad():
+            figure = make(*arguments, **settings)
+        plt.close(figure)
+        return figure
+
+    return made
+
+
+def _subplots(rows: int = 1, columns: int = 1, **settings):
+    return plt.subplots(rows, columns, squeeze=False, **settings)
+
+
+def _draw_image(axes, image: Tensor | np.ndarray) -> None:
+    image = np.asarray(image)
+    axes.imshow(image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0), vmin=0, vmax=1, interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    for side in axes.spines.values():
+        side.set_visible(False)
+
+
+def _image_grid(rows: list[tuple[str, Tensor]], title: str = "", size: float = 0.62) -> Figure:
+    """Labelled rows of images, each `n x channels x height x width` in [0, 1], all rows of one length."""
+    columns = max(len(images) for _, images in rows)
+    figure, axes = _subplots(len(rows), columns, figsize=(size * columns + 1.2, size * len(rows) + 0.4))
+    for (label, images), row in zip(rows, axes, strict=True):
+        for image, cell in zip(images, row, strict=True):
+            _draw_image(cell, image)
+        row[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+@_figure
+def contact_sheet(images: Tensor, columns: int = 16) -> Figure:
+    """uint8 images `n x channels x height x width`, n a multiple of `columns`, in rows."""
+    floats = as_floats(images).cpu()
+    return _image_grid([("", row) for row in floats.split(columns)], size=0.5)
+
+
+def _two_dimensions(codes: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, str]]:
+    """Codes as they are if they are two numbers, else along their two principal axes."""
+    if codes.shape[1] == 2:
+        return codes, (f"${name}$, first", f"${name}$, second")
+    centred = codes - codes.mean(0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    return centred @ axes[:2].T, (f"${name}$, 1st principal axis", f"${name}$, 2nd principal axis")
+
+
+@_figure
+def latent_spaces(codes: dict[str, np.ndarray], digits: np.ndarray) -> Figure:
+    """Poster, Figure 1: both latent spaces of VITAE, zeros and ones in two colours.
+
+    Args:
+        codes: posterior means, `n x d` for each space.
+        digits: `n`; only zeros and ones are drawn.
+    """
+    figure, axes = _subplots(1, len(codes), figsize=(4.4 * len(codes), 3.8))
+    titles = {"z_A": "appearance", "z_P": "perspective"}
+    for cell, (name, values) in zip(axes[0], codes.items(), strict=True):
+        points, labels = _two_dimensions(values, name)
+        for digit, colour, marker in ((0, _ZERO, "o"), (1, _ONE, "^")):
+            chosen = points[digits == digit]
+            cell.scatter(*chosen.T, s=10, alpha=0.6, c=colour, marker=marker, linewidths=0, label=f"digit {digit}")
+        cell.set(title=titles.get(name, name), xlabel=labels[0], ylabel=labels[1])
+    axes[0][0].legend()
+    return figure
+
+
+@_figure
+def before_and_after(model: GenerativeModel, images: Tensor) -> Figure:
+    """Poster, Figure 1: images before and after T_-gamma, with the warped outline of the frame.
+
+    Args:
+        images: uint8, `n x channels x height x width`.
+    """
+    x = as_floats(images)
+    z_P = model.infer(x, generator=None).samples["z_P"]
+    upright = model.undo_perspective(x, z_P)
+    side = torch.linspace(-1, 1, 41)
+    rim = torch.cat(
+        [
+            torch.stack(pair, 1)
+            for pair in ((side, -1 + 0 * side), (1 + 0 * side, side), (-side, 1 + 0 * side), (-1 + 0 * side, -side))
+        ]
+    )
+    # T_-gamma(x)(p) = x(T_-gamma(p)): the frame of the result, seen in the input.
+    outline = model.transformation.apply(model.decoder_P(z_P), rim, inverse=True)
+    figure, axes = _subplots(2, len(x), figsize=(1.7 * len(x) + 0.8, 3.4))
+    for j in range(len(x)):
+        _draw_image(axes[0][j], x[j])
+        height, width = x.shape[-2:]
+        axes[0][j].plot(
+            (outline[j, :, 0] + 1) * width / 2 - 0.5, (outline[j, :, 1] + 1) * height / 2 - 0.5, c=_ONE, lw=1.2
+        )
+        axes[0][j].set(xlim=(-4.5, width + 3.5), ylim=(height + 3.5, -4.5), facecolor="black")
+        _draw_image(axes[1][j], upright[j])
+    axes[0][0].set_ylabel("$x$", rotation=0, ha="right", va="center")
+    axes[1][0].set_ylabel(r"$T_{-\gamma}(x)$", rotation=0, ha="right", va="center")
+    return figure
+
+
+@_figure
+def reconstructions(models: dict[str, GenerativeModel], images: Tensor) -> Figure:
+    """Images over the reconstructions from posterior means by each model.
+
+    Args:
+        models: printed name -> model.
+        images: uint8, `n x channels x height x width`.
+    """
+    x = as_floats(images)
+    return _image_grid([("input", x), *((name, model(x, None).mean) for name, model in models.items())])
+
+
+@_figure
+def traversals(model: GenerativeModel, image: Tensor, title: str, steps: int = 9, reach: float = 2.5) -> Figure:
+    """One strip for each latent: it moves from -reach to reach, the others stay at the image's posterior means.
+
+    Args:
+        image: uint8, `channels x height x width`.
+    """
+    found = model.infer(as_floats(image[None]), generator=None).samples
+    rows = []
+    for name, z in found.items():
+        for i in range(z.shape[1]):
+            moved = {other: values.repeat(steps, 1) for other, values in found.items()}
+            moved[name][:, i] = torch.linspace(-reach, reach, steps)
+            label = f"${name}$" if name == "z" else f"${name[0]}_{{{name[2]}}}$"
+            rows.append((f"{label}, {i + 1}", model.decode(moved)))
+    return _image_grid(rows, title)
+
+
+@_figure
+def learning_curves(records: list[dict], names: dict[str, str]) -> Figure:
+    """Each run's training loss by epoch, in nats; the loss of each row's own objective, so levels do not compare."""
+    figure, axes = _subplots(1, 1, figsize=(6.4, 3.4))
+    colours = dict(zip(names, matplotlib.colormaps["tab10"].colors, strict=False))
+    labelled = set()
+    for record in records:
+        model = record["configuration"]["model"]
+        losses = np.array(record["losses"], float)
+        label = names.get(model, model) if model not in labelled else None
+        labelled.add(model)
+        axes[0][0].plot(1 + np.arange(len(losses)), losses, c=colours.get(model, "0.5"), lw=1.2, label=label)
+    axes[0][0].set(xlabel="epoch", ylabel="training loss (nats per image)")
+    low = min(min(record["losses"]) for record in records)
+    axes[0][0].set_ylim(low - 5, low + 120)
+    axes[0][0].legend(ncols=2)
+    return figure
+
+
+@_figure
+def importances(records: dict[str, dict]) -> Figure:
+    """The importance matrices behind D_score, one for each printed name; dark means the latent knows the factor."""
+    columns = min(3, len(records))
+    rows = -(-len(records) // columns)
+    figure, axes = _subplots(rows, columns, figsize=(2.9 * columns, 2.7 * rows))
+    for cell in axes.flat[len(records) :]:
+        cell.set_visible(False)
+    for cell, (name, record) in zip(axes.flat, records.items(), strict=False):
+        scores = record["scores"]
+        matrix = np.array(scores["importance"])
+        shown = cell.imshow(matrix, vmin=0, vmax=1, cmap="Greys", aspect="auto")
+        for (i, j), number in np.ndenumerate(matrix):
+            cell.text(
+                j, i, f"{number:.2f}", ha="center", va="center", fontsize=7, color="white" if number > 0.5 else "black"
+            )
+        cell.set_xticks(range(len(scores["factors"])), scores["factors"], rotation=30, ha="right")
+        cell.set_yticks(range(len(scores["latents"])), scores["latents"])
+        cell.set_title(f"{name}, D = {scores['d_score']:.2f}")
+    figure.colorbar(shown, ax=axes, label="importance", shrink=0.6)
+    return figure
+
+
+@_figure
+def warped_grids(transformation: Transformation, gammas: Tensor, titles: list[str], image: Tensor) -> Figure:
+    """A grid of lines moved by T_gamma, and an image warped by it, for each gamma.
+
+    Args:
+        gammas: `n x dim`.
+        image: `channels x height x width` in [0, 1].
+    """
+    lines = 11
+    along = torch.linspace(-1, 1, 61)
+    across = torch.linspace(-1, 1, lines)
+    strokes = [torch.stack([along, torch.full_like(along, float(c))], 1) for c in across]
+    strokes += [stroke.flip(1) for stroke in strokes]
+    points = torch.cat(strokes)
+    moved = transformation.apply(gammas, points).reshape(len(gammas), 2 * lines, len(along), 2)
+    warped = transformation.warp(image.expand(len(gammas), *image.shape), gammas)
+    figure, axes = _subplots(2, len(gammas), figsize=(2.1 * len(gammas), 4.4))
+    for j, title in enumerate(titles):
+        for stroke in moved[j]:
+            axes[0][j].plot(stroke[:, 0], stroke[:, 1], c=_ZERO, lw=0.8)
+        axes[0][j].plot([-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1], c="0.6", lw=0.8, ls="--")
+        axes[0][j].set(title=title, xlim=(-1.9, 1.9), ylim=(1.9, -1.9), aspect="equal", xticks=[], yticks=[])
+        _draw_image(axes[1][j], warped[j])
+    return figure
+
+
+@_figure
+def velocity_fields(transformation: Transformation, gammas: Tensor, titles: list[str], steps: int = 24) -> Figure:
+    """Velocity fields as arrows, and the paths of a few points from time 0 (dots) to time 1."""
+    figure, axes = _subplots(1, len(gammas), figsize=(2.4 * len(gammas), 2.6))
+    grid = pixel_grid(9, 9)
+    seeds = pixel_grid(3, 3)
+    tiny = 1e-3
+    for cell, gamma, title in zip(axes[0], gammas, titles, strict=True):
+        velocity = (transformation.apply(tiny * gamma[None], grid)[0] - grid) / tiny
+        cell.quiver(*grid.T, velocity[:, 0], velocity[:, 1], angles="xy", color="0.65", width=0.006)
+        times = torch.linspace(0, 1, steps)
+        paths_of_seeds = transformation.apply(times[:, None] * gamma, seeds)
+        cell.plot(paths_of_seeds[..., 0], paths_of_seeds[..., 1], c=_ONE, lw=1.5)
+        cell.scatter(*seeds.T, s=12, c=_ONE)
+        cell.set(title=title, xlim=(-1.3, 1.3), ylim=(1.3, -1.3), aspect="equal", xticks=[], yticks=[])
+    return figure
+
+
+@_figure
+def space_accuracy(records: list[dict], names: dict[str, str]) -> Figure:
+    """Digit accuracy from each model's appearance (or only) space and from its perspective space, a dot a seed."""
+    figure, axes = _subplots(1, 1, figsize=(6.4, 3.2))
+    cell = axes[0][0]
+    present = [name for name in names if any(r["configuration"]["model"] == name for r in records)]
+    for space, colour, marker, label in (
+        ("z", "0.35", "s", "whole code $z$"),
+        ("z_A", _ZERO, "o", "appearance $z_A$"),
+        ("z_P", _ONE, "^", "perspective $z_P$"),
+    ):
+        rows = [r for r in records if space in r["scores"]["predictability"] and r["configuration"]["model"] in present]
+        heights = [present.index(r["configuration"]["model"]) for r in rows]
+        numbers = [r["scores"]["predictability"][space]["digit"] for r in rows]
+        cell.scatter(numbers, heights, c=colour, marker=marker, label=label, alpha=0.8)
+    cell.axvline(0.1, c="0.6", ls=":", lw=1)
+    cell.annotate("guessing", (0.105, len(present) - 0.6), color="0.4", fontsize=8)
+    cell.set_yticks(range(len(present)), [names[name] for name in present])
+    cell.set(xlabel="digit accuracy (10 nearest neighbours, test)", xlim=(0, 1))
+    cell.invert_yaxis()
+    cell.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    return figure
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Who makes a notebook's figures: what stands under each of them and in the file beside it."""
+
+    notebook: str
+    profile: str
+    seed: int
+
+    def show(self, figure: Figure, name: str, alt: str, records: list[dict], *, vector: bool = False):
+        """Save a figure with its provenance and show it, in a notebook, with its caption.
+
+        Args:
+            name: what the figure shows; its file is `NOTEBOOK-NAME.png` or `.svg`.
+            alt: the picture in words, for those who do not see it.
+            records: the runs that the figure shows.
+            vector: save as SVG: for lines and points rather than images.
+        """
+        from IPython.display import HTML, Image, display
+
+        extension = "svg" if vector else "png"
+        path = paths.figures(self.profile) / f"{self.notebook}-{name}.{extension}"
+        write_figure(figure, path)
+        seconds = sum(record["seconds"]["train"] + record["seconds"]["evaluate"] for record in records)
+        provenance = {
+            "notebook": f"notebooks/{self.notebook}.ipynb",
+            "profile": self.profile,
+            "seed": self.seed,
+            "commit": results.commit(),
+            "seconds": round(seconds, 1),
+            "runs": [record["run"] for record in records],
+            "alt": alt,
+        }
+        write_text(path.with_suffix(".json"), json.dumps(provenance, indent=1) + "\n")
+        display(Image(filename=str(path)) if not vector else HTML(path.read_text()))
+        work = f"{seconds:.0f} s of training and scoring" if records else "no training"
+        display(
+            HTML(
+                f'<p class="provenance">{provenance["notebook"]} · profile {self.profile} · seed {self.seed} · '
+                f"commit {provenance['commit']} · {work}</p>"
+            )
+        )
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure atomically, as PNG or SVG by its extension, without dates, so that equal figures are equal files.
+
+    Raises:
+        InputError: another extension, or a folder that cannot be written.
+    """
+    extension = path.suffix.lower().lstrip(".")
+    if extension not in ("png", "svg"):
+        raise InputError(f"cannot draw to {path}: name a .png or .svg file.")
+    picture = io.BytesIO()
+    with plt.style.context(STYLE):
+        figure.savefig(picture, format=extension, metadata={"Date": None} if extension == "svg" else {})
+    write_atomically(path, lambda temporary: temporary.write_bytes(picture.getvalue()))
