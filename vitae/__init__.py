@@ -1,4 +1,4 @@
-"""Explicit disentanglement of appearance and perspective: models, transformations, training and scores.
+"""Explicit disentanglement of appearance and perspective: models, transformations, training and scores::
 
 from vitae import configure, run
 record = run(configure("mnist", "c-vitae", profile="quick", seed=0))

@@ -54,7 +54,7 @@ def elbo(model: GenerativeModel, images: Tensor, *, seed: int) -> Estimate:
 def log_weights(model: GenerativeModel, x: Tensor, samples: int, noise: torch.Generator) -> Tensor:
     """log p(x, z) - log q(z | x) for `samples` draws from the posterior of each image, in nats, `batch x samples`.
 
-    For VITAE the draws of z_A follow the path of training: with every z_P, its own T_-gamma(x) and its own posterior.
+    For VITAE the draws of z_A follow the path of training: with every z_P, its own `T_-gamma(x)` and its own posterior.
     """
     latents = model.infer(x, noise, samples)
     mean = model.decode(latents.samples)
@@ -96,7 +96,7 @@ def log_likelihood(
 def codes(model: GenerativeModel, images: Tensor) -> dict[str, np.ndarray]:
     """Posterior means along the training path, `n x d` for each latent space.
 
-    For C-VITAE that means z_A from T_-gamma(x), gamma from the mean of z_P: not from the raw image.
+    For C-VITAE that means z_A from `T_-gamma(x)`, gamma from the mean of z_P: not from the raw image.
     """
     model.eval()
     found: dict[str, list[np.ndarray]] = {name: [] for name in model.spaces}

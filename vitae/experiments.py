@@ -7,6 +7,7 @@ A row of a table is an architecture and an objective. The six rows of the poster
 import dataclasses
 import hashlib
 import json
+import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ from vitae.train import Schedule, read_checkpoint, train
 from vitae.transforms import Affine
 
 PROFILES = ("smoke", "quick", "full")
+# How many seeds each profile's table has.
+SEEDS = {"smoke": 1, "quick": 2, "full": 3}
 ARCHITECTURES = ("vae", "u-vitae", "c-vitae")
 
 # The usual strengths of the literature, not tuned here: Higgins et al. (2017) use 4 on natural images, Chen et al.
@@ -53,6 +56,11 @@ ROWS = {
 
 NETWORKS = {"mlp": (MLPEncoder, MLPDecoder, "hidden"), "conv": (ConvEncoder, ConvDecoder, "channels")}
 LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": GaussianPixels}
+
+
+def choose_profile(name: str = "") -> str:
+    """A profile's name, by default `$VITAE_PROFILE`, else quick."""
+    return require_known("profile", name or os.environ.get("VITAE_PROFILE") or "quick", PROFILES)
 
 
 def architecture_and_objective(model: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 r"""What is maximised: functions of a model's output, without state, so that any architecture gets any objective.
 
 All start from the evidence lower bound, ELBO = E_q[log p(x | z)] - KL(q(z | x) || p(z)), in nats per image, averaged
-over the batch, and return the loss to minimise:
+over the batch, and return the loss to minimise::
 
     elbo      -ELBO
     beta      reconstruction + beta KL                                        (Higgins et al., 2017)

@@ -4,6 +4,8 @@ A figure's file is named by its maker, `NOTEBOOK-NAME`, and has its provenance b
 seed, commit, seconds and the records that it shows.
 """
 
+import base64
+import html
 import io
 import json
 from collections.abc import Callable
@@ -51,6 +53,10 @@ def _subplots(rows: int = 1, columns: int = 1, **settings):
 def _draw_image(axes, image: Tensor | np.ndarray) -> None:
     image = np.asarray(image)
     axes.imshow(image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0), vmin=0, vmax=1, interpolation="nearest")
+    _bare(axes)
+
+
+def _bare(axes) -> None:
     axes.set(xticks=[], yticks=[])
     for side in axes.spines.values():
         side.set_visible(False)
@@ -108,7 +114,7 @@ def latent_spaces(codes: dict[str, np.ndarray], digits: np.ndarray) -> Figure:
 
 @_figure
 def before_and_after(model: GenerativeModel, images: Tensor) -> Figure:
-    """Poster, Figure 1: images before and after T_-gamma, with the warped outline of the frame.
+    """Poster, Figure 1: images before and after `T_-gamma`, with the warped outline of the frame.
 
     Args:
         images: uint8, `n x channels x height x width`.
@@ -232,7 +238,8 @@ def warped_grids(transformation: Transformation, gammas: Tensor, titles: list[st
         for stroke in moved[j]:
             axes[0][j].plot(stroke[:, 0], stroke[:, 1], c=_ZERO, lw=0.8)
         axes[0][j].plot([-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1], c="0.6", lw=0.8, ls="--")
-        axes[0][j].set(title=title, xlim=(-1.9, 1.9), ylim=(1.9, -1.9), aspect="equal", xticks=[], yticks=[])
+        axes[0][j].set(title=title, xlim=(-1.9, 1.9), ylim=(1.9, -1.9), aspect="equal")
+        _bare(axes[0][j])
         _draw_image(axes[1][j], warped[j])
     return figure
 
@@ -251,7 +258,8 @@ def velocity_fields(transformation: Transformation, gammas: Tensor, titles: list
         paths_of_seeds = transformation.apply(times[:, None] * gamma, seeds)
         cell.plot(paths_of_seeds[..., 0], paths_of_seeds[..., 1], c=_ONE, lw=1.5)
         cell.scatter(*seeds.T, s=12, c=_ONE)
-        cell.set(title=title, xlim=(-1.3, 1.3), ylim=(1.3, -1.3), aspect="equal", xticks=[], yticks=[])
+        cell.set(title=title, xlim=(-1.3, 1.3), ylim=(1.3, -1.3), aspect="equal")
+        _bare(cell)
     return figure
 
 
@@ -288,7 +296,7 @@ class Maker:
     seed: int
 
     def show(self, figure: Figure, name: str, alt: str, records: list[dict], *, vector: bool = False):
-        """Save a figure with its provenance and show it, in a notebook, with its caption.
+        """Save a figure with its provenance, and return it for display with its caption.
 
         Args:
             name: what the figure shows; its file is `NOTEBOOK-NAME.png` or `.svg`.
@@ -296,30 +304,45 @@ class Maker:
             records: the runs that the figure shows.
             vector: save as SVG: for lines and points rather than images.
         """
-        from IPython.display import HTML, Image, display
-
-        extension = "svg" if vector else "png"
-        path = paths.figures(self.profile) / f"{self.notebook}-{name}.{extension}"
+        path = paths.figures(self.profile) / f"{self.notebook}-{name}.{'svg' if vector else 'png'}"
         write_figure(figure, path)
-        seconds = sum(record["seconds"]["train"] + record["seconds"]["evaluate"] for record in records)
         provenance = {
             "notebook": f"notebooks/{self.notebook}.ipynb",
             "profile": self.profile,
             "seed": self.seed,
             "commit": results.commit(),
-            "seconds": round(seconds, 1),
+            "seconds": round(sum(sum(record["seconds"].values()) for record in records), 1),
             "runs": [record["run"] for record in records],
             "alt": alt,
         }
-        write_text(path.with_suffix(".json"), json.dumps(provenance, indent=1) + "\n")
-        display(Image(filename=str(path)) if not vector else HTML(path.read_text()))
-        work = f"{seconds:.0f} s of training and scoring" if records else "no training"
-        display(
-            HTML(
-                f'<p class="provenance">{provenance["notebook"]} · profile {self.profile} · seed {self.seed} · '
-                f"commit {provenance['commit']} · {work}</p>"
-            )
-        )
+        write_text(path.with_suffix(".json"), json.dumps(provenance, indent=1, ensure_ascii=False) + "\n")
+        return saved_figure(path)
+
+
+def saved_figure(path: Path):
+    """A figure that a `Maker` saved, with its caption, for display in a notebook.
+
+    Raises:
+        InputError: the figure or its provenance is not there.
+    """
+    from IPython.display import HTML
+
+    try:
+        picture, provenance = path.read_bytes(), json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"there is no {error.filename}: run the notebook that makes it first.") from None
+    kind = "svg+xml" if path.suffix == ".svg" else "png"
+    # As an image of its own, not inline: the identifiers inside two SVGs on one page would collide.
+    source = f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+    work = f"{provenance['seconds']:.0f} s of training and scoring" if provenance["runs"] else "nothing trained"
+    caption = (
+        f"{provenance['notebook']} · profile {provenance['profile']} · seed {provenance['seed']} · "
+        f"commit {provenance['commit']} · {work}"
+    )
+    return HTML(
+        f'<figure><img src="{source}" alt="{html.escape(provenance["alt"])}">'
+        f'<figcaption class="provenance">{caption}</figcaption></figure>'
+    )
 
 
 def write_figure(figure: Figure, path: Path) -> None:

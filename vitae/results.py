@@ -1,7 +1,7 @@
 """One run, one JSON record; tables of records; and what the poster printed.
 
 A record holds the configuration, the seed, where the data came from and how much there was, versions, device, commit,
-seconds, each epoch's loss, and under `scores`:
+seconds, each epoch's loss, and under `scores`::
 
     train_elbo, test_elbo    {mean, standard_error} in nats per image
     log_likelihood           the same, importance-weighted with `samples` draws

@@ -1,11 +1,11 @@
 r"""D_score: the disentanglement of Eastwood & Williams (2018), with importances from single latents.
 
 The poster cites the score and gives no recipe for factors that are classes. Our reading: the importance of latent i
-for factor j is what a 10-nearest-neighbour classifier on that latent alone gains over guessing,
+for factor j is what a 10-nearest-neighbour classifier on that latent alone gains over guessing::
 
     r_ij = max(0, (accuracy - majority rate) / (1 - majority rate)),
 
-with continuous factors cut into ten equally frequent classes, posterior means as codes, and accuracy on test data. Then
+with continuous factors cut into ten equally frequent classes, posterior means as codes, and accuracy on test data. Then::
 
     D = sum_i rho_i (1 - H(r_i / sum_j r_ij)),   rho_i = sum_j r_ij / sum_ij r_ij,
 

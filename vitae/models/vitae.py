@@ -4,7 +4,7 @@ Generative story: z_A, z_P ~ N(0, I); x_tilde = decoder_A(z_A); gamma = decoder_
 
 Inference comes in two variants. U-VITAE (unconditional) reads both spaces from the image, q(z_P | x) q(z_A | x).
 C-VITAE (conditional) first undoes the perspective it has just inferred and reads appearance from what remains,
-q(z_P | x) q(z_A | T_-gamma(x)) with gamma = decoder_P(z_P): the encoder mirrors the decoder.
+`q(z_P | x) q(z_A | T_-gamma(x))` with gamma = decoder_P(z_P): the encoder mirrors the decoder.
 """
 
 import torch
@@ -45,7 +45,7 @@ class VITAE(GenerativeModel):
         return Latents({"z_A": q_A, "z_P": q_P}, {"z_A": q_A.sample(generator), "z_P": z_P})
 
     def undo_perspective(self, x: Tensor, z_P: Tensor) -> Tensor:
-        """T_-gamma(x) with gamma = decoder_P(z_P): the image as the appearance encoder of C-VITAE sees it."""
+        """`T_-gamma(x)` with gamma = decoder_P(z_P): the image as the appearance encoder of C-VITAE sees it."""
         return self.transformation.warp(x, self.decoder_P(z_P), inverse=True)
 
     def decode(self, z: dict[str, Tensor]) -> Tensor:

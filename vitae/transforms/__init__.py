@@ -2,7 +2,7 @@
 
 The conventions, stated once. Points are `(x, y)` in `[-1, 1]^2`, x to the right and y down; the corners are the
 outer edges of the corner pixels, not their centres (`align_corners=False`), so a pixel of an image of width w is
-2 / w wide. A transformation T_gamma moves points, and warping an image pulls back along it:
+2 / w wide. A transformation T_gamma moves points, and warping an image pulls back along it::
 
     T_gamma(image)(p) = image(T_gamma(p)),
 

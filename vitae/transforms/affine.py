@@ -4,15 +4,15 @@ A velocity field v(p) = A p + t, flowed for unit time, moves p to expm(A) p + V 
 the matrix exponential of the generator [[g11 g12 g13], [g21 g22 g14], [0 0 0]] (the poster's second column), and
 running the field backwards, -gamma, is the exact inverse.
 
-For a 2 x 2 matrix everything is closed. With s = tr(A) / 2, B = A - s I and delta = -det(B),
+For a 2 x 2 matrix everything is closed. With s = tr(A) / 2, B = A - s I and delta = -det(B)::
 
     expm(u A) = e^{u s} (cosh_root(u^2 delta) I + u sinhc_root(u^2 delta) B),
 
 where cosh_root(d) = cosh(sqrt d) and sinhc_root(d) = sinh(sqrt d) / sqrt d are entire functions of d, cosines and
 sines for negative d. Entire means that nothing happens at the identity (A = 0), at equal eigenvalues (delta = 0) or
 at a singular A: values and gradients are finite everywhere, which a norm-scaled or eigenvalue formula does not give.
-The integral V is smooth in u, so eight Gauss-Legendre nodes give it to rounding for |eigenvalues of A| <= 4
-(a scaling by e^4).
+The integral V is smooth in u, so eight Gauss-Legendre nodes give it to rounding while A's
+eigenvalues are below 4 in size (a scaling by e^4).
 """
 
 import math

@@ -44,7 +44,7 @@ class Transformation(ABC):
         Args:
             gamma: `batch x dim`.
             points: `batch x n x 2`, or `n x 2` for the same points in every transformation of the batch.
-            inverse: move by the inverse map, for a one-parameter flow T_-gamma.
+            inverse: move by the inverse map, for a one-parameter flow `T_-gamma`.
 
         Returns:
             `batch x n x 2`.

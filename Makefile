@@ -1,0 +1,51 @@
+# The thin bootstrap around the Snakefile: a private uv, the locked environment, then one command each.
+#   make book              run the notebooks (profile quick) and build book/_build/html
+#   make book PROFILE=full the same at the poster's size: VITAE_DATA=... make book PROFILE=full
+#   make test              pytest and nbval
+PYTHON  ?= python3
+PROFILE ?= quick
+CORES   ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
+
+UV     := .uv/bin/uv
+BIN    := .venv/bin
+READY  := .venv/ready
+TIMES  := build/seconds
+
+.PHONY: help book test lint lock clean
+help:
+	@sed -n '2,4s/^# *//p' Makefile
+
+$(UV):
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
+	  { echo "vitae needs Python 3.11 or newer, and '$(PYTHON)' is older: try 'make PYTHON=python3.12'." >&2; exit 2; }
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet --disable-pip-version-check uv
+
+$(READY): requirements.lock pyproject.toml | $(UV)
+	@mkdir -p $(TIMES)
+	@start=$$(date +%s) && \
+	  $(UV) venv --quiet --clear --python $(PYTHON) .venv && \
+	  VIRTUAL_ENV=.venv $(UV) pip sync --quiet --require-hashes requirements.lock && \
+	  VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable . && \
+	  echo $$(( $$(date +%s) - start )) > $(TIMES)/install
+	@touch $@
+
+# Notebooks run in a kernel of this environment, whatever kernels the user has registered.
+export JUPYTER_PATH := $(abspath .venv/share/jupyter)
+export PATH := $(abspath $(BIN)):$(PATH)
+
+book: $(READY)
+	@$(BIN)/snakemake --cores $(CORES) --quiet rules --rerun-incomplete --config profile=$(PROFILE) -- book
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+	VITAE_PROFILE=smoke VITAE_HOME=build/nbval $(BIN)/python -m pytest --nbval-lax notebooks
+
+lock: | $(UV)
+	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --output-file requirements.lock --quiet
+
+clean:
+	rm -rf build runs book/_build book/notebooks book/records/smoke book/records/quick figures/smoke figures/quick

@@ -1,0 +1,107 @@
+# The pipeline: runs -> records and weights; notebooks -> executed notebooks and figures; both -> the book.
+#
+#   snakemake --cores 2 --config profile=quick -- book
+#   snakemake --cores 16 --config profile=full -- runs        # all records of the poster's size
+#
+# `make` calls it with the locked environment. On a cluster the same rules run as jobs: every rule names its inputs,
+# outputs, log, threads, memory and minutes.
+
+from vitae.experiments import PROFILES, ROWS, SEEDS
+
+PROFILE = config.get("profile", "quick")
+if PROFILE not in PROFILES:
+    raise WorkflowError(f"unknown profile '{PROFILE}': choose one of {', '.join(PROFILES)}.")
+
+NOTEBOOKS = ["transformations", "mnist", "quantitative"]
+# Changing one of these changes what a run computes; plots, tables and the command line do not.
+RUN_CODE = [
+    path
+    for pattern in ("data/*", "transforms/*", "models/*", "metrics/*", "nets", "likelihoods", "objectives", "train",
+                    "evaluate", "experiments", "randomness")
+    for path in glob_wildcards(f"vitae/{{path,{pattern.replace('*', '[a-z]+')}}}.py").path
+]
+RUN_CODE = [f"vitae/{path}.py" for path in RUN_CODE]
+PAGE_CODE = ["vitae/plots.py", "vitae/results.py", "vitae/vitae.mplstyle"]
+MINUTES = {"smoke": 5, "quick": 15, "full": 120}
+
+
+def records_of(profile):
+    return expand("book/records/{profile}/mnist/{model}-seed{seed}.json", profile=profile, model=ROWS,
+                  seed=range(SEEDS[profile]))
+
+
+def code_of(wildcards):
+    # Records of profile full are hours of work and committed: an edited file does not throw them away by itself.
+    return [] if wildcards.profile == "full" else RUN_CODE
+
+
+rule book:
+    input: "book/_build/html/index.html"
+
+
+rule runs:
+    input: records_of(PROFILE)
+
+
+rule train:
+    input: code_of
+    output:
+        record="book/records/{profile}/mnist/{model}-seed{seed}.json",
+        weights="runs/{profile}/mnist/{model}-seed{seed}.pt",
+    log: "build/logs/{profile}/mnist/{model}-seed{seed}.log"
+    benchmark: "build/seconds/{profile}/train {model} seed {seed}"
+    threads: 1
+    retries: 1
+    resources:
+        mem_mb=3000,
+        runtime=lambda wildcards: MINUTES[wildcards.profile],
+    shell:
+        "python -m vitae train mnist --model {wildcards.model} --profile {wildcards.profile} "
+        "--seed {wildcards.seed} --threads {threads} > {log} 2>&1 || {{ tail -n 20 {log} >&2; exit 1; }}"
+
+
+def needs_of(wildcards):
+    return [] if wildcards.notebook == "transformations" else records_of(PROFILE)
+
+
+rule execute:
+    input:
+        "notebooks/{notebook}.ipynb",
+        "book/execute.py",
+        PAGE_CODE,
+        needs_of,
+    output:
+        "book/notebooks/{notebook}.ipynb",
+    params:
+        profile=PROFILE,
+    log: "build/logs/{notebook}.log"
+    benchmark: f"build/seconds/{PROFILE}/run notebook {{notebook}}"
+    threads: 1
+    resources:
+        mem_mb=3000,
+        runtime=15,
+    shell:
+        "python book/execute.py {input[0]} {output} --profile {params.profile} > {log} 2>&1 "
+        "|| {{ tail -n 40 {log} >&2; exit 1; }}"
+
+
+rule build:
+    input:
+        expand("book/notebooks/{notebook}.ipynb", notebook=NOTEBOOKS),
+        glob_wildcards("{path,book/[^_/]+[.](md|yml|bib)}").path,
+        glob_wildcards("{path,book/_(ext|static)/.+[.](py|css|js|svg)}").path,
+        glob_wildcards("{path,vitae/.+[.]py}").path,
+        "CHANGELOG.md",
+    output: "book/_build/html/index.html"
+    log: "build/logs/book.log"
+    benchmark: f"build/seconds/{PROFILE}/build the book"
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        # --all: the reference pages depend on docstrings, which Sphinx does not track.
+        "jupyter-book build book --all -W --keep-going > {log} 2>&1 || {{ tail -n 40 {log} >&2; exit 1; }}"
+
+
+onsuccess:
+    shell(f"python book/seconds.py {PROFILE}")

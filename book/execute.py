@@ -1,0 +1,56 @@
+"""Run a notebook by papermill and keep what two runs of it would have in common.
+
+python book/execute.py notebooks/mnist.ipynb book/notebooks/mnist.ipynb --profile quick
+
+papermill stores dates, durations and random identifiers; without them an unchanged notebook is an unchanged file. The
+result appears under its name only when the whole notebook ran.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+import papermill
+
+from vitae.files import write_text
+
+
+def without_traces(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Remove what changes from run to run, hide the injected parameters, and keep the order of the cells' ids."""
+    parameters = notebook.metadata.pop("papermill", {}).get("parameters", {})
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["vitae"] = {"parameters": parameters}
+    for number, cell in enumerate(notebook.cells):
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        cell["id"] = f"cell-{number}"
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell.metadata["tags"].append("remove-cell")
+    return notebook
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    parser.add_argument("--profile", required=True)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            papermill.execute_notebook(
+                arguments.source,
+                Path(folder) / "executed.ipynb",
+                {"profile": arguments.profile},
+                progress_bar=False,
+                kernel_name="python3",
+            )
+        except papermill.PapermillExecutionError as error:
+            sys.exit(f"{arguments.source} failed in cell {error.cell_index}: {error.ename}: {error.evalue}")
+        executed = without_traces(nbformat.read(Path(folder) / "executed.ipynb", as_version=4))
+    write_text(arguments.target, nbformat.writes(executed) + "\n")
+
+
+if __name__ == "__main__":
+    main()
