@@ -41,7 +41,7 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
-	VITAE_PROFILE=smoke VITAE_HOME=build/nbval $(BIN)/python -m pytest --nbval-lax notebooks
+	VITAE_PROFILE=smoke VITAE_HOME=$(abspath build/nbval) $(BIN)/python -m pytest --nbval-lax notebooks
 
 lock: | $(UV)
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \

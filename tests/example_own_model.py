@@ -9,8 +9,8 @@ from vitae import (
     ConvEncoder,
     ParameterDecoder,
     Schedule,
-    train,
 )
+from vitae.train import train
 
 torch.manual_seed(0)  # of the initial weights
 digits = MNIST.load("train", size=500)

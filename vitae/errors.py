@@ -8,6 +8,11 @@ class InputError(ValueError):
     """What was asked for cannot be done as asked; the message says what, where and what to do instead."""
 
 
+def reason(error: Exception) -> str:
+    """The first line of what an error says, or its kind if it says nothing: to be part of a sentence."""
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".:")
+
+
 def require_known(kind: str, name: str, known: Iterable[str]) -> str:
     """Return `name` if it is one of `known`.
 

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from vitae.errors import InputError
+from vitae.errors import InputError, reason
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
@@ -30,8 +30,8 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
         # torch reports a full disk as a RuntimeError of its zip writer, without an errno.
         if isinstance(error, RuntimeError) and "file" not in str(error).lower():
             raise
-        reason = (getattr(error, "strerror", None) or str(error).splitlines()[0]).lower()
-        raise InputError(f"cannot write {path}: {reason}. Free some space or name another folder.") from None
+        why = (getattr(error, "strerror", None) or reason(error)).lower()
+        raise InputError(f"cannot write {path}: {why}. Free some space or name another folder.") from None
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):

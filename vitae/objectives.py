@@ -78,7 +78,7 @@ def aggregate_covariance(posterior: Gaussian) -> Tensor:
 def dip_ii(output: Output, *, strength: float, kl_weight: float = 1.0) -> Tensor:
     """The ELBO with the aggregate covariance pulled to the identity; strength = 0 is the ELBO."""
     covariance = aggregate_covariance(output.latents.joint())
-    distance = ((covariance - torch.eye(len(covariance), device=covariance.device)) ** 2).sum()
+    distance = ((covariance - torch.eye(len(covariance)).to(covariance)) ** 2).sum()
     return elbo(output, kl_weight=kl_weight) + kl_weight * strength * distance
 
 

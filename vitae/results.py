@@ -17,12 +17,12 @@ import platform
 import subprocess
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import sklearn
 import torch
-from scipy import stats
+from scipy import special
 
 from vitae import paths
 from vitae.errors import InputError
@@ -88,7 +88,7 @@ def environment(device: torch.device) -> dict:
             "python": platform.python_version(),
             "torch": str(torch.__version__),
             "numpy": np.__version__,
-            "scikit-learn": sklearn.__version__,
+            "scikit-learn": metadata.version("scikit-learn"),
         },
         "device": f"{device.type} ({name}, {torch.get_num_threads()} threads)",
         "commit": commit(),
@@ -164,7 +164,7 @@ class Interval:
         n = len(values)
         if n == 1:
             return cls(values[0], math.nan, 1)
-        half_width = stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n)
+        half_width = special.stdtrit(n - 1, 0.975) * np.std(values, ddof=1) / math.sqrt(n)
         return cls(float(np.mean(values)), float(half_width), n)
 
     def text(self, digits: int) -> str:

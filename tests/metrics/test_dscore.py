@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from vitae import d_score, predictability
+from vitae.metrics import neighbours
+from vitae.metrics.dscore import disentanglement
+
+
+@pytest.mark.parametrize(
+    ("importance", "expected"),
+    [
+        (np.eye(4), 1.0),
+        (np.ones((3, 4)), 0.0),
+        ([[1, 1, 0, 0], [0, 0, 1, 0]], (2 / 3) * (1 - np.log(2) / np.log(4)) + 1 / 3),
+        ([[0.5, 0, 0, 0], [0, 0, 0, 0]], 1.0),
+        (np.zeros((2, 4)), 0.0),
+    ],
+)
+def test_closed_forms(importance, expected):
+    assert disentanglement(np.array(importance, float))[0] == pytest.approx(expected)
+
+
+@settings(deadline=None)
+@given(arrays.arrays(float, (4, 3), elements=st.floats(0, 1)))
+def test_between_zero_and_one_and_blind_to_order(importance):
+    score, per_latent = disentanglement(importance)
+    assert -1e-9 <= score <= 1 + 1e-9
+    assert disentanglement(importance[::-1, ::-1])[0] == pytest.approx(score)
+    assert per_latent.min() >= -1e-9
+
+
+@pytest.fixture
+def factors():
+    random = np.random.default_rng(0)
+    return np.column_stack([random.integers(0, 10, 3000), random.uniform(-1, 1, 3000), random.uniform(-1, 1, 3000)])
+
+
+CLASSES = (True, False, False)
+
+
+def scored(codes, factors):
+    return d_score(codes[:2000], factors[:2000], codes[2000:], factors[2000:], CLASSES)
+
+
+def test_codes_that_are_the_factors_score_nearly_one(factors):
+    # A little noise, so that no two codes are equal and neighbours do not hang on the order of ties.
+    codes = factors + 1e-3 * np.random.default_rng(1).normal(size=factors.shape)
+    result = scored(codes, factors)
+    assert result.score > 0.95
+    assert np.diag(result.importance).min() > 0.9
+    assert scored(-codes[:, ::-1], factors).score == pytest.approx(result.score, abs=1e-6)
+
+
+def test_codes_that_mix_all_factors_score_low(factors):
+    standard = (factors - factors.mean(0)) / factors.std(0)
+    mixed = standard @ (np.full((3, 3), 2) - 3 * np.eye(3)) / 3
+    assert scored(mixed, factors).score < 0.4
+
+
+def test_importance_is_the_gain_over_the_majority_rate():
+    labels = np.array([0.0] * 75 + [1.0] * 25)
+    factors = np.column_stack([labels, np.linspace(0, 1, 100)])
+    perfect, useless = labels[:, None], np.zeros((100, 1))
+    codes = np.hstack([perfect, useless])
+    importance = d_score(codes, factors, codes, factors, (True, False)).importance
+    assert importance[0, 0] == pytest.approx(1.0)
+    assert importance[1, 0] == 0.0
+
+
+def test_ten_classes_are_equally_frequent_in_the_training_values():
+    values = np.random.default_rng(0).exponential(size=5000)
+    classes = neighbours.equal_frequency_classes(values, values)
+    assert np.bincount(classes).tolist() == [500] * 10
+    assert neighbours.equal_frequency_classes(np.array([-1.0, 1e9]), values).tolist() == [0, 9]
+
+
+def test_predictability_is_accuracy_for_classes_and_r_squared_for_the_others(factors):
+    codes = factors[:, :2]
+    digit, known, unknown = predictability(codes[:2000], factors[:2000], codes[2000:], factors[2000:], CLASSES)
+    assert digit == pytest.approx(1.0, abs=0.01)
+    assert known > 0.98
+    assert unknown < 0.05
+
+
+def test_neighbours_on_a_handful_of_codes_use_all_of_them():
+    codes = np.arange(4.0)[:, None]
+    assert neighbours.r_squared(codes, codes[:, 0], codes, codes[:, 0]) == pytest.approx(0.0)

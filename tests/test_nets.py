@@ -1,0 +1,75 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitae import ConvDecoder, ConvEncoder, InputError, MLPDecoder, MLPEncoder, ParameterDecoder
+from vitae.nets import Gaussian
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 3), st.integers(5, 40), st.integers(5, 40))
+def test_convolutional_decoder_returns_to_the_encoders_shape(channels, height, width):
+    shape = (channels, height, width)
+    x = torch.rand(2, *shape)
+    posterior = ConvEncoder(shape, 3, channels=(4, 6, 8), hidden=16)(x)
+    assert posterior.mean.shape == posterior.log_variance.shape == (2, 3)
+    assert ConvDecoder(shape, 3, channels=(4, 6, 8), hidden=16)(posterior.mean).shape == x.shape
+
+
+def test_perceptron_keeps_the_shape_of_images():
+    shape = (3, 7, 5)
+    posterior = MLPEncoder(shape, 4, hidden=(16, 8))(torch.rand(2, *shape))
+    assert posterior.mean.shape == (2, 4)
+    assert MLPDecoder(shape, 4, hidden=(16, 8))(posterior.mean).shape == (2, *shape)
+
+
+@pytest.mark.parametrize("encoder", [MLPEncoder((1, 28, 28), 2), ConvEncoder((1, 28, 28), 2)])
+def test_images_of_another_shape_are_refused_in_one_sentence(encoder):
+    with pytest.raises(InputError, match=r"takes images of 1 x 28 x 28 .* got 3 x 64 x 64"):
+        encoder(torch.rand(2, 3, 64, 64))
+
+
+@pytest.mark.parametrize("network", [ConvEncoder, ConvDecoder])
+def test_images_too_small_for_the_convolutions_are_refused(network):
+    with pytest.raises(InputError, match=r"need images of 5 x 5 pixels or more, got 3 x 28"):
+        network((1, 3, 28), 2)
+
+
+def test_perspective_decoder_starts_near_the_identity(generator):
+    z = torch.randn(1000, 3, generator=generator)
+    torch.manual_seed(0)
+    near = ParameterDecoder(3, 6)(z)
+    torch.manual_seed(0)
+    usual = ParameterDecoder(3, 6, start=1.0)(z)
+    torch.testing.assert_close(near * 10, usual)
+    assert near.abs().mean() < 0.05
+
+
+def test_samples_have_the_variance_that_is_scored(generator):
+    q = Gaussian(torch.tensor([[0.5, -2.0]]), torch.tensor([[-1.0, 0.7]])).repeat(200_000)
+    z = q.sample(generator)
+    entropy = 0.5 * (q.log_variance[0] + math.log(2 * math.pi) + 1)
+    torch.testing.assert_close(-q.log_prob(z).mean(0), entropy, rtol=0, atol=0.01)
+    torch.testing.assert_close(z.var(0), q.log_variance[0].exp(), rtol=0.02, atol=0)
+
+
+def test_kl_to_prior_is_torchs(generator):
+    mean, log_variance = torch.randn(2, 50, 4, generator=generator)
+    ours = Gaussian(mean, log_variance).kl_to_prior()
+    theirs = torch.distributions.kl_divergence(
+        torch.distributions.Normal(mean, (0.5 * log_variance).exp()), torch.distributions.Normal(0.0, 1.0)
+    )
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_no_generator_means_the_mean():
+    q = Gaussian(torch.tensor([[1.0, 2.0]]), torch.zeros(1, 2))
+    assert torch.equal(q.sample(None), q.mean)
+
+
+def test_repeat_is_image_major():
+    q = Gaussian(torch.tensor([[1.0], [2.0]]), torch.zeros(2, 1)).repeat(2)
+    assert q.mean[:, 0].tolist() == [1, 1, 2, 2]

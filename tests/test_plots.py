@@ -1,0 +1,89 @@
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from vitae import InputError, build, configure, paths, plots
+
+
+@pytest.fixture
+def model():
+    return build(configure("mnist", "c-vitae", "smoke"), (1, 28, 28)).eval()
+
+
+@pytest.fixture
+def images(generator):
+    return torch.randint(0, 256, (3, 1, 28, 28), generator=generator, dtype=torch.uint8)
+
+
+def drawn_images(figure):
+    return [image.get_array().data for axes in figure.axes for image in axes.images]
+
+
+def test_a_figure_is_named_by_its_maker_and_has_its_provenance_beside_it(images):
+    maker = plots.Maker("mnist", "smoke", 3)
+    record = {"run": "vae-seed3", "seconds": {"train": 10.0, "evaluate": 2.5}}
+    shown = maker.show(plots.contact_sheet(images, columns=3), "sheet", 'three "digits"', [record])
+    path = paths.figures("smoke") / "mnist-sheet.png"
+    assert path.read_bytes().startswith(b"\x89PNG")
+    provenance = json.loads(path.with_suffix(".json").read_text())
+    assert provenance["notebook"] == "notebooks/mnist.ipynb"
+    assert (provenance["profile"], provenance["seed"], provenance["seconds"]) == ("smoke", 3, 12.5)
+    assert provenance["runs"] == ["vae-seed3"]
+    for said in ("notebooks/mnist.ipynb · profile smoke · seed 3 · commit", "12 s of training", "three &quot;digits&quot;"):
+        assert said in shown.data
+
+
+def test_equal_figures_are_equal_files_and_nothing_stays_open(images, tmp_path):
+    codes = {"z_A": np.arange(8.0).reshape(4, 2), "z_P": np.arange(12.0).reshape(4, 3) ** 2}
+    for number in (1, 2):
+        plots.write_figure(plots.latent_spaces(codes, np.array([0, 1, 0, 1])), tmp_path / f"{number}.svg")
+        plots.write_figure(plots.contact_sheet(images, columns=3), tmp_path / f"{number}.png")
+    assert (tmp_path / "1.svg").read_bytes() == (tmp_path / "2.svg").read_bytes()
+    assert (tmp_path / "1.png").read_bytes() == (tmp_path / "2.png").read_bytes()
+    assert plt.get_fignums() == []
+
+
+def test_reconstructions_show_the_input_above_each_models_mean_image(model, images):
+    found = drawn_images(plots.reconstructions({"a model": model}, images))
+    x = images.float() / 255
+    with torch.no_grad():
+        expected = [*x[:, 0], *model(x, None).mean[:, 0]]
+    assert len(found) == 6
+    for image, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(image, wanted.numpy(), atol=1e-6)
+
+
+def test_traversals_pass_through_the_images_own_code(model, images):
+    """Each strip moves one latent; where it crosses the posterior mean the picture is the reconstruction."""
+    with torch.no_grad():
+        z = model.infer(images[:1].float() / 255, None).samples
+        reach = float(z["z_A"][0, 0].abs())
+        expected = model.decode(z)[0, 0].numpy()
+    found = drawn_images(plots.traversals(model, images[0], "", steps=2, reach=reach))
+    assert len(found) == 2 * 5
+    end = int(z["z_A"][0, 0] > 0)
+    np.testing.assert_allclose(found[end], expected, atol=1e-5)
+    assert np.abs(found[1 - end] - expected).max() > 0
+
+
+def test_the_drawn_frame_is_where_the_appearance_encoder_looks(model, images):
+    with torch.no_grad():
+        model.decoder_P.layers[-1].bias.copy_(torch.tensor([0.0, 0, 0, 0, -2 / 28 * 3, 0]))
+        model.decoder_P.layers[-1].weight.zero_()
+    figure = plots.before_and_after(model, images)
+    # T_-gamma looks three pixels to the right of each output pixel.
+    outline = figure.axes[0].lines[0].get_xdata()
+    assert (float(outline.min()), float(outline.max())) == pytest.approx((2.5, 30.5), abs=1e-4)
+    np.testing.assert_allclose(
+        figure.axes[3].images[0].get_array()[:, :-3], images[0, 0, :, 3:].numpy() / 255, atol=1e-5
+    )
+
+
+def test_other_formats_and_missing_figures_are_named(images, tmp_path):
+    with pytest.raises(InputError, match=r"name a \.png or \.svg file"):
+        plots.write_figure(plots.contact_sheet(images, columns=3), tmp_path / "x.jpeg")
+    with pytest.raises(InputError, match="run the notebook that makes it first"):
+        plots.saved_figure(tmp_path / "none.png")

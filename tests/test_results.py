@@ -1,0 +1,121 @@
+import csv
+import json
+import math
+
+import pytest
+
+from vitae import InputError, paths, results
+
+
+def record(model="vae", seed=0, profile="quick", overrides=None, **numbers):
+    spaces = {"z": {"digit": numbers.get("digit", 0.5)}} if model == "vae" else {"z_A": {"digit": 0.8}, "z_P": {"digit": 0.2}}
+    return {
+        "run": f"{model}-seed{seed}",
+        "configuration": {"dataset": "mnist", "model": model, "profile": profile, "seed": seed, "overrides": overrides or {}},
+        "fingerprint": "f",
+        "data": {"location": "somewhere", "train": 10, "evaluated": 5, "evaluated_on": "test"},
+        "parameters": 7,
+        "seconds": {"train": 1.0, "evaluate": 2.0},
+        "losses": [3.0],
+        "scores": {
+            "train_elbo": {"mean": -100.0, "standard_error": 1.0},
+            "test_elbo": {"mean": numbers.get("elbo", -101.0), "standard_error": 1.0},
+            "log_likelihood": {"mean": -99.0, "standard_error": 1.0},
+            "samples": 10,
+            "d_score": 0.5,
+            "predictability": spaces,
+        },
+    }
+
+
+NAMES = {"vae": "VAE", "c-vitae": "C-VITAE"}
+
+
+def written(path, **changes):
+    results.write(path, record())
+    stored = json.loads(path.read_text())
+    stored.update(changes)
+    path.write_text(json.dumps({key: value for key, value in stored.items() if value is not None}))
+    return path
+
+
+def test_a_record_survives_the_round_trip_and_what_is_not_finite_becomes_null(tmp_path):
+    original = record()
+    original["losses"] = [1.25, math.nan, math.inf]
+    results.write(tmp_path / "r.json", original)
+    assert results.read(tmp_path / "r.json") == {"schema": results.SCHEMA, **original, "losses": [1.25, None, None]}
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (lambda path: written(path, schema=99), "has schema 99, this vitae reads 1"),
+        (lambda path: written(path, schema=None), "has schema None"),
+        (lambda path: written(path, scores=None), "lacks scores"),
+        (lambda path: path.write_text("{ half"), "is not a readable record"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "is not a readable record"),
+        (lambda path: path.write_text("[]"), "has schema None"),
+        (lambda path: None, "there is no record"),
+    ],
+)
+def test_records_that_cannot_be_read_are_named(tmp_path, damage, complaint):
+    damage(tmp_path / "r.json")
+    with pytest.raises(InputError, match=complaint):
+        results.read(tmp_path / "r.json")
+
+
+def test_interval_is_students():
+    interval = results.Interval.of([1.0, 2.0, 3.0])
+    # t(0.975, 2) = 4.302653 from a table; standard deviation 1.
+    assert (interval.mean, interval.half_width) == (2.0, pytest.approx(4.302653 / math.sqrt(3), abs=1e-5))
+    assert interval.text(1) == "2.0 ± 2.5"
+    assert results.Interval.of([1.234]).text(1) == "1.2"
+
+
+def test_table_is_mean_over_seeds_in_the_order_of_the_poster_beside_its_numbers():
+    records = [record("c-vitae"), record("vae", 0, elbo=-100.0, digit=0.4), record("vae", 1, elbo=-102.0, digit=0.6)]
+    heading, vae, vitae = results.table(records, NAMES, poster=results.POSTER["mnist"])
+    cells = dict(zip(heading, vae, strict=True))
+    assert (vae[0], vitae[0]) == ("VAE", "C-VITAE")
+    assert cells["seeds"] == "2"
+    assert cells["test ELBO"] == "-101.0 ± 12.7"
+    assert cells["digit from z"] == "0.500 ± 1.271"
+    assert cells["digit from z_A"] == ""
+    assert vitae[-3:] == ["-139", "-141", "0.884"]
+
+
+def test_profiles_never_share_a_table():
+    with pytest.raises(InputError, match="never share a table"):
+        results.table([record(), record(profile="full")], NAMES)
+
+
+def test_load_leaves_out_runs_with_changed_settings():
+    folder = paths.records() / "quick" / "mnist"
+    results.write(folder / "b.json", record("vae", 1))
+    results.write(folder / "a.json", record("vae", 0))
+    results.write(folder / "c.json", record("vae", 0, overrides={"epochs": 3}))
+    assert [r["configuration"]["seed"] for r in results.load("quick", "mnist")] == [0, 1]
+    assert results.load("full", "mnist") == []
+
+
+def test_formats_hold_the_same_cells():
+    rows = results.table([record(), record("c-vitae")], NAMES)
+    assert list(csv.reader(results.as_csv(rows).splitlines())) == rows
+    text = results.as_text(rows).splitlines()
+    assert text[1].split() == [cell for cell in rows[1] if cell]
+    markdown = results.as_markdown(rows).splitlines()
+    assert [cell.strip().replace("\\_", "_") for cell in markdown[0].strip("|").split("|")] == rows[0]
+    assert len(markdown) == 4
+
+
+def test_the_posters_leader_is_in_its_numbers():
+    for dataset in results.POSTER.values():
+        assert list(dataset) == ["vae", "beta-vae", "beta-tcvae", "dip-vae-ii", "u-vitae", "c-vitae"]
+        assert max(dataset, key=lambda row: dataset[row][2]) == "c-vitae"
+
+
+def test_commit_is_unknown_outside_a_clone(monkeypatch, tmp_path):
+    monkeypatch.setattr(results, "__file__", str(tmp_path / "site-packages" / "vitae" / "results.py"))
+    results.commit.cache_clear()
+    assert results.commit() == "unknown"
+    results.commit.cache_clear()

@@ -1,0 +1,162 @@
+import math
+
+import pytest
+import torch
+
+from vitae import InputError
+from vitae import train as training
+from vitae.experiments import build, configure
+from vitae.randomness import generator
+from vitae.train import NonFiniteLoss, Schedule, read_checkpoint, train
+
+SHAPE = (1, 28, 28)
+SCHEDULE = Schedule(epochs=3, batch=8)
+
+
+class Images:
+    """Thirty-five random images in shuffled epochs: four steps of eight, and three left over."""
+
+    def __init__(self):
+        self.images = torch.randint(0, 256, (35, *SHAPE), generator=generator("cpu", 0, "images"), dtype=torch.uint8)
+
+    def __len__(self):
+        return len(self.images)
+
+    def epoch(self, seed, number):
+        return self.images[torch.randperm(35, generator=generator("cpu", seed, "order", number))]
+
+
+class KilledError(Exception):
+    pass
+
+
+def fresh(model="c-vitae", seed=0):
+    return build(configure("mnist", model, "smoke", seed), SHAPE)
+
+
+def trained(seed=0, checkpoint=None, model=None, **settings):
+    model = model or fresh()
+    progress = train(model, Images(), "beta-tc", {"beta": 2.0}, SCHEDULE, seed=seed, checkpoint=checkpoint, **settings)
+    return model.state_dict(), progress
+
+
+def same(a, b):
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_same_seed_same_numbers_and_another_seed_others():
+    first, again, other = trained(0), trained(0), trained(1)
+    assert same(first[0], again[0])
+    assert first[1].losses == again[1].losses
+    assert not same(first[0], other[0])
+
+
+def test_global_randomness_makes_no_difference():
+    first = trained()[0]
+    torch.manual_seed(12345)
+    torch.randn(7)
+    assert same(first, trained()[0])
+
+
+@pytest.mark.parametrize("killed_in_step", [1, 2, 5, 8, 11, 12])
+def test_killed_in_any_step_and_resumed_is_never_killed(killed_in_step, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "_STEPS_BETWEEN_LOOKS", 3)
+    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    expected, undisturbed = trained()
+    steps = []
+    real = training.OBJECTIVES["beta-tc"]
+
+    def objective(*arguments, **settings):
+        steps.append(1)
+        if len(steps) == killed_in_step:
+            raise KilledError
+        return real(*arguments, **settings)
+
+    monkeypatch.setitem(training.OBJECTIVES, "beta-tc", objective)
+    checkpoint = tmp_path / "run.checkpoint"
+    with pytest.raises(KilledError):
+        trained(checkpoint=checkpoint)
+    resumed, progress = trained(checkpoint=checkpoint)
+    assert same(resumed, expected)
+    assert progress.losses == undisturbed.losses
+    # Looks fall on steps 3, 4, 7, 8, ...: at most the steps since the last one were done twice.
+    assert len(steps) - 12 <= 4
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
+    checkpoint = tmp_path / "run.checkpoint"
+    expected, _ = trained(checkpoint=checkpoint)
+    monkeypatch.setitem(training.OBJECTIVES, "beta-tc", None)  # calling it would fail
+    again, progress = trained(checkpoint=checkpoint)
+    assert same(again, expected)
+    assert len(progress.losses) == 3
+
+
+def test_zero_epochs_leave_the_initial_weights():
+    model = fresh()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert train(model, Images(), "elbo", {}, Schedule(epochs=0), seed=0).losses == []
+    assert same(model.state_dict(), before)
+
+
+def test_fewer_images_than_a_batch_make_one_smaller_batch():
+    assert len(train(fresh(), Images(), "elbo", {}, Schedule(epochs=2, batch=100), seed=0).losses) == 2
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_finite_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "_STEPS_BETWEEN_LOOKS", 1)
+    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    real, calls = training.OBJECTIVES["elbo"], []
+
+    def objective(*arguments, **settings):
+        calls.append(1)
+        return real(*arguments, **settings) * (math.nan if len(calls) == 6 else 1)
+
+    monkeypatch.setitem(training.OBJECTIVES, "elbo", objective)
+    checkpoint = tmp_path / "run.checkpoint"
+    with pytest.raises(NonFiniteLoss, match=r"in step 5: try a learning rate below 0\.002 .* last finite state is in"):
+        train(fresh(), Images(), "elbo", {}, SCHEDULE, seed=0, checkpoint=checkpoint)
+    state = read_checkpoint(checkpoint)
+    assert state["step"] == 5
+    assert all(torch.isfinite(value).all() for value in state["model"].values())
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(tmp_path):
+    checkpoint = tmp_path / "run.checkpoint"
+    trained(checkpoint=checkpoint, fingerprint="this")
+    with pytest.raises(InputError, match="belongs to another configuration"):
+        trained(checkpoint=checkpoint, fingerprint="that")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half a zip"])
+def test_a_damaged_checkpoint_is_named(content, tmp_path):
+    checkpoint = tmp_path / "run.checkpoint"
+    checkpoint.write_bytes(content)
+    with pytest.raises(InputError, match=r"run\.checkpoint is not a readable checkpoint"):
+        trained(checkpoint=checkpoint)
+
+
+class Runs:
+    def __reduce__(self):
+        return print, ("code ran",)
+
+
+def test_loading_a_checkpoint_never_runs_code(tmp_path, capsys):
+    torch.save({"model": Runs()}, tmp_path / "evil.checkpoint")
+    with pytest.raises(InputError, match="not a readable checkpoint"):
+        read_checkpoint(tmp_path / "evil.checkpoint")
+    assert "code ran" not in capsys.readouterr().out
+
+
+def test_schedule_by_hand():
+    schedule = Schedule(epochs=1, learning_rate=1.0, warmup=0.2, rise=0.1)
+    assert [schedule.kl_weight_at(p) for p in (0, 0.1, 0.2, 0.9)] == pytest.approx([0, 0.5, 1, 1])
+    assert [schedule.learning_rate_at(p) for p in (0, 0.1, 0.55)] == pytest.approx([0.04, 1, 0.5])
+    assert schedule.learning_rate_at(0.999) < 0.001
+    assert Schedule(epochs=1, warmup=0).kl_weight_at(0) == 1
+
+
+@pytest.mark.parametrize("bad", [{"epochs": -1}, {"batch": 0}, {"learning_rate": -0.1}, {"warmup": 1.5}, {"rise": math.nan}])
+def test_schedules_that_make_no_sense_are_refused(bad):
+    with pytest.raises(InputError, match=next(iter(bad))):
+        Schedule(**{"epochs": 1, **bad})

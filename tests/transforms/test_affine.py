@@ -1,0 +1,129 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitae import InputError
+from vitae.transforms import Affine, Sequential, pixel_grid, resample
+
+affine = Affine()
+POINTS = pixel_grid(28, 28)
+gammas = st.lists(st.floats(-1.5, 1.5, width=32), min_size=6, max_size=6)
+
+SPECIAL = {
+    "identity": (0, 0, 0, 0, 0, 0),
+    "translation": (0, 0, 0, 0, 0.5, -0.3),
+    "equal eigenvalues": (0.3, 1, 0, 0.3, 0.1, 0.2),
+    "rotation": (0, -1.2, 1.2, 0, 0.1, 0.4),
+    "singular": (0.4, 0.2, 0.8, 0.4, 0.3, 0.3),
+    "delta at the edge of the series": (1.0, 0, 0, -1.0, 0.1, 0.2),
+    "negative delta at the edge of the series": (0, -1.0, 1.0, 0, 0.1, 0.2),
+    "large": (2.5, -3, 1, -2, 1, 1),
+}
+
+
+def generator_matrix(gamma):
+    whole = gamma.new_zeros(len(gamma), 3, 3)
+    whole[:, 0, :2], whole[:, 1, :2], whole[:, :2, 2] = gamma[:, 0:2], gamma[:, 2:4], gamma[:, 4:6]
+    return whole
+
+
+@settings(deadline=None, max_examples=100)
+@given(gammas)
+def test_matrix_is_torchs_matrix_exponential(values):
+    gamma = torch.tensor([values], dtype=torch.float64)
+    expected = torch.linalg.matrix_exp(generator_matrix(gamma))[:, :2]
+    torch.testing.assert_close(affine.matrix(gamma), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("values", SPECIAL.values(), ids=SPECIAL)
+def test_special_matrices_in_both_precisions(values):
+    gamma = torch.tensor([values], dtype=torch.float64)
+    expected = torch.linalg.matrix_exp(generator_matrix(gamma))[:, :2]
+    torch.testing.assert_close(affine.matrix(gamma), expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(affine.matrix(gamma.float()), expected.float(), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("values", SPECIAL.values(), ids=SPECIAL)
+def test_gradient_is_right_and_finite(values):
+    gamma = torch.tensor([values], dtype=torch.float64, requires_grad=True)
+    points = pixel_grid(3, 3, dtype=torch.float64).requires_grad_()
+    assert torch.autograd.gradcheck(affine.apply, (gamma, points))
+
+
+def test_gradient_at_random_points(generator):
+    gamma = torch.randn(8, 6, generator=generator, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(affine.matrix, gamma)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.floats(-0.75, 0.75, width=32), min_size=6, max_size=6))
+def test_inverse_comes_back(values):
+    gamma = torch.tensor([values])
+    there = affine.apply(gamma, POINTS)
+    torch.testing.assert_close(affine.apply(gamma, there, inverse=True)[0], POINTS, rtol=0, atol=1e-5)
+    torch.testing.assert_close(affine.apply(-gamma, there)[0], POINTS, rtol=0, atol=1e-5)
+
+
+def test_zero_is_exactly_the_identity():
+    assert torch.equal(affine.apply(torch.zeros(1, 6), POINTS)[0], POINTS)
+
+
+def test_flow_adds_times(generator):
+    gamma = torch.randn(5, 6, generator=generator, dtype=torch.float64)
+    points = pixel_grid(4, 4, dtype=torch.float64)
+    halfway_twice = affine.apply(gamma / 2, affine.apply(gamma / 2, points))
+    torch.testing.assert_close(affine.apply(gamma, points), halfway_twice)
+
+
+def test_rotation_and_translation_mean_what_they_say():
+    quarter = torch.tensor([[0, -math.pi / 2, math.pi / 2, 0, 0, 0]])
+    torch.testing.assert_close(affine.apply(quarter, torch.tensor([[1.0, 0.0]]))[0], torch.tensor([[0.0, 1.0]]))
+    shift = torch.tensor([[0.0, 0, 0, 0, 0.25, -0.5]])
+    torch.testing.assert_close(affine.apply(shift, torch.zeros(1, 2))[0], torch.tensor([[0.25, -0.5]]))
+
+
+def test_warping_with_the_identity_changes_nothing_and_warping_never_writes_to_its_input(generator):
+    images = torch.rand(3, 2, 9, 12, generator=generator)
+    kept = images.clone()
+    torch.testing.assert_close(affine.warp(images, torch.zeros(3, 6)), kept, rtol=0, atol=1e-6)
+    affine.warp(images, torch.randn(3, 6, generator=generator))
+    assert torch.equal(images, kept)
+
+
+def test_warp_pulls_back_by_whole_pixels(generator):
+    image = torch.rand(1, 1, 5, 8, generator=generator)
+    two_right = torch.tensor([[0, 0, 0, 0, 2 * 2 / 8, 0]])
+    warped = affine.warp(image, two_right)
+    torch.testing.assert_close(warped[..., :-2], image[..., 2:], rtol=0, atol=1e-6)
+
+
+def test_outside_is_the_nearest_edge_pixel(generator):
+    image = torch.rand(1, 1, 6, 6, generator=generator)
+    far_right = torch.tensor([[0.0, 0, 0, 0, 5, 0]])
+    torch.testing.assert_close(affine.warp(image, far_right), image[..., -1:].expand(1, 1, 6, 6))
+
+
+def test_pixel_grid_reads_every_pixel_at_its_centre(generator):
+    image = torch.rand(1, 1, 4, 7, generator=generator)
+    torch.testing.assert_close(resample(image, pixel_grid(4, 7)[None]), image)
+
+
+def test_sequential_undoes_in_reverse_order(generator):
+    chain = Sequential(Affine(), Affine())
+    gamma = torch.randn(4, 12, generator=generator, dtype=torch.float64)
+    points = pixel_grid(5, 5, dtype=torch.float64)
+    there = chain.apply(gamma, points)
+    first, second = gamma[:, :6], gamma[:, 6:]
+    torch.testing.assert_close(there, affine.apply(second, affine.apply(first, points)))
+    torch.testing.assert_close(chain.apply(gamma, there, inverse=True), points.expand(4, -1, -1))
+    assert (chain.apply(-gamma, there) - points).abs().max() > 0.01, "negating alone would do: the test is too weak"
+
+
+def test_gamma_of_another_shape_is_named():
+    with pytest.raises(InputError, match=r"batch x 6, got \(2, 5\)"):
+        affine.warp(torch.zeros(2, 1, 4, 4), torch.zeros(2, 5))
+    with pytest.raises(InputError, match="at least one"):
+        Sequential()
