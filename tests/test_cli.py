@@ -99,7 +99,9 @@ def test_weights_that_are_gone_are_missed_by_name(capsys):
 
 
 def test_python_m_vitae_is_vitae():
-    found = subprocess.run([sys.executable, "-m", "vitae", "train", "x", "--model", "vae"], capture_output=True, text=True)
+    found = subprocess.run(
+        [sys.executable, "-m", "vitae", "train", "x", "--model", "vae"], capture_output=True, text=True
+    )
     assert found.returncode == 2
     assert found.stderr.startswith("vitae: unknown dataset 'x'")
 
@@ -114,7 +116,9 @@ def test_help_teaches(command, capsys):
 
 
 def test_importing_vitae_needs_nothing_that_only_some_commands_need():
-    program = "import sys, vitae; print([m for m in ('torchvision', 'mlxtend', 'matplotlib', 'sklearn') if m in sys.modules])"
+    program = (
+        "import sys, vitae; print([m for m in ('torchvision', 'mlxtend', 'matplotlib', 'sklearn') if m in sys.modules])"
+    )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

@@ -1,8 +1,8 @@
+import linear_gaussian
 import numpy as np
 import pytest
 import torch
 
-import linear_gaussian
 from vitae import evaluate, randomness
 from vitae.data.base import as_floats
 from vitae.experiments import build, configure

@@ -17,9 +17,13 @@ def output(request, generator):
 
 
 @pytest.mark.parametrize("kl_weight", [1.0, 0.37])
-@pytest.mark.parametrize(("name", "off"), [("beta", {"beta": 1.0}), ("beta-tc", {"beta": 1.0}), ("dip-ii", {"strength": 0.0})])
+@pytest.mark.parametrize(
+    ("name", "off"), [("beta", {"beta": 1.0}), ("beta-tc", {"beta": 1.0}), ("dip-ii", {"strength": 0.0})]
+)
 def test_switched_off_every_objective_is_the_elbo_to_the_last_bit(output, name, off, kl_weight):
-    assert torch.equal(OBJECTIVES[name](output, kl_weight=kl_weight, **off), objectives.elbo(output, kl_weight=kl_weight))
+    assert torch.equal(
+        OBJECTIVES[name](output, kl_weight=kl_weight, **off), objectives.elbo(output, kl_weight=kl_weight)
+    )
 
 
 def test_elbo_is_reconstruction_less_kl_over_all_spaces(output):
@@ -59,7 +63,10 @@ def test_total_correlation_by_a_plain_loop(generator):
     z = q.sample(generator)
     joint, marginals = [], []
     for i in range(6):
-        density = [[math.exp(float(Gaussian(q.mean[k], q.log_variance[k]).log_prob(z[i])[j])) for j in range(3)] for k in range(6)]
+        density = [
+            [math.exp(float(Gaussian(q.mean[k], q.log_variance[k]).log_prob(z[i])[j])) for j in range(3)]
+            for k in range(6)
+        ]
         joint.append(math.log(sum(math.prod(row) for row in density) / 6))
         marginals.append(sum(math.log(sum(row[j] for row in density) / 6) for j in range(3)))
     expected = sum(joint) / 6 - sum(marginals) / 6
@@ -70,7 +77,9 @@ def test_aggregate_covariance_is_that_of_samples(generator):
     means = torch.randn(500, 3, generator=generator) @ torch.tensor([[1.0, 0.5, 0], [0, 1, 0.3], [0, 0, 0.2]])
     q = Gaussian(means, torch.tensor([-1.0, 0.5, 0.0]).expand(500, 3))
     samples = q.repeat(2000).sample(generator)
-    torch.testing.assert_close(objectives.aggregate_covariance(q), torch.cov(samples.T, correction=0), rtol=0, atol=0.02)
+    torch.testing.assert_close(
+        objectives.aggregate_covariance(q), torch.cov(samples.T, correction=0), rtol=0, atol=0.02
+    )
     # The mean of the posteriors' own covariances alone, DIP's usual mistake, is far from it.
     assert (objectives.aggregate_covariance(q) - torch.diag(q.log_variance[0].exp())).abs().max() > 0.2
 

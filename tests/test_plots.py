@@ -32,7 +32,11 @@ def test_a_figure_is_named_by_its_maker_and_has_its_provenance_beside_it(images)
     assert provenance["notebook"] == "notebooks/mnist.ipynb"
     assert (provenance["profile"], provenance["seed"], provenance["seconds"]) == ("smoke", 3, 12.5)
     assert provenance["runs"] == ["vae-seed3"]
-    for said in ("notebooks/mnist.ipynb · profile smoke · seed 3 · commit", "12 s of training", "three &quot;digits&quot;"):
+    for said in (
+        "notebooks/mnist.ipynb · profile smoke · seed 3 · commit",
+        "12 s of training",
+        "three &quot;digits&quot;",
+    ):
         assert said in shown.data
 
 

@@ -8,10 +8,20 @@ from vitae import InputError, paths, results
 
 
 def record(model="vae", seed=0, profile="quick", overrides=None, **numbers):
-    spaces = {"z": {"digit": numbers.get("digit", 0.5)}} if model == "vae" else {"z_A": {"digit": 0.8}, "z_P": {"digit": 0.2}}
+    spaces = (
+        {"z": {"digit": numbers.get("digit", 0.5)}}
+        if model == "vae"
+        else {"z_A": {"digit": 0.8}, "z_P": {"digit": 0.2}}
+    )
     return {
         "run": f"{model}-seed{seed}",
-        "configuration": {"dataset": "mnist", "model": model, "profile": profile, "seed": seed, "overrides": overrides or {}},
+        "configuration": {
+            "dataset": "mnist",
+            "model": model,
+            "profile": profile,
+            "seed": seed,
+            "overrides": overrides or {},
+        },
         "fingerprint": "f",
         "data": {"location": "somewhere", "train": 10, "evaluated": 5, "evaluated_on": "test"},
         "parameters": 7,

@@ -156,7 +156,9 @@ def test_schedule_by_hand():
     assert Schedule(epochs=1, warmup=0).kl_weight_at(0) == 1
 
 
-@pytest.mark.parametrize("bad", [{"epochs": -1}, {"batch": 0}, {"learning_rate": -0.1}, {"warmup": 1.5}, {"rise": math.nan}])
+@pytest.mark.parametrize(
+    "bad", [{"epochs": -1}, {"batch": 0}, {"learning_rate": -0.1}, {"warmup": 1.5}, {"rise": math.nan}]
+)
 def test_schedules_that_make_no_sense_are_refused(bad):
     with pytest.raises(InputError, match=next(iter(bad))):
         Schedule(**{"epochs": 1, **bad})

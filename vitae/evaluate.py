@@ -80,16 +80,17 @@ def log_likelihood(
     pixels = math.prod(images.shape[1:])
     per_chunk = max(1, min(samples, _PIXELS_A_CHUNK // pixels))
     batch = max(1, _PIXELS_A_CHUNK // (pixels * per_chunk))
-    values = []
+    # Filled in place: a growing list of small tensors between the large ones would fragment the heap by gigabytes.
+    values = torch.empty(len(images), dtype=torch.float64, device=_device(model))
     with tqdm(total=len(images), desc=label, unit="image", disable=None, mininterval=1.0) as bar:
         for number, block in enumerate(images.split(batch)):
             x = as_floats(block)
             noise = generator(_device(model), seed, "importance", number)
             chunks = [min(per_chunk, samples - start) for start in range(0, samples, per_chunk)]
             weights = torch.cat([log_weights(model, x, size, noise).double() for size in chunks], dim=1)
-            values.append(weights.logsumexp(1) - math.log(samples))
+            values[number * batch : number * batch + len(block)] = weights.logsumexp(1) - math.log(samples)
             bar.update(len(block))
-    return Estimate.of(torch.cat(values))
+    return Estimate.of(values)
 
 
 @torch.no_grad()

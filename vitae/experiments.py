@@ -18,7 +18,7 @@ import torch
 from vitae import evaluate, paths, results
 from vitae.data import DATASETS
 from vitae.errors import InputError, require_known
-from vitae.files import write_atomically
+from vitae.files import write_tensors
 from vitae.likelihoods import Bernoulli, GaussianPixels
 from vitae.metrics.dscore import d_score
 from vitae.metrics.spaces import predictability
@@ -363,7 +363,7 @@ def run(
         label=f"{configuration.dataset} {configuration.profile} {configuration.run}",
     )
     state = {"fingerprint": fingerprint, "model": model.state_dict(), "configuration": configuration.as_json()}
-    write_atomically(weights_file, lambda temporary: torch.save(state, temporary))
+    write_tensors(weights_file, state)
     started = time.monotonic()
     scores = score(model, data, configuration)
     record = {

@@ -1,16 +1,18 @@
 """Writing so that a crash leaves the old file or the new one, never half of one."""
 
 import contextlib
+import io
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
+
+import torch
 
 from vitae.errors import InputError, reason
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary neighbour of `path`, then rename it into place.
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write to a temporary neighbour of `path`, then rename it into place.
 
     Raises:
         InputError: the disk is full or the folder cannot be written; what was at `path` before is still there.
@@ -19,18 +21,15 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(descriptor)
         temporary = Path(name)
-        write(temporary)
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        with open(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
         temporary.chmod(0o644)
         temporary.replace(path)
-    except (OSError, RuntimeError) as error:
-        # torch reports a full disk as a RuntimeError of its zip writer, without an errno.
-        if isinstance(error, RuntimeError) and "file" not in str(error).lower():
-            raise
-        why = (getattr(error, "strerror", None) or reason(error)).lower()
+    except OSError as error:
+        why = (error.strerror or reason(error)).lower()
         raise InputError(f"cannot write {path}: {why}. Free some space or name another folder.") from None
     finally:
         if temporary is not None:
@@ -40,4 +39,12 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_bytes(path, text.encode())
+
+
+def write_tensors(path: Path, state: dict) -> None:
+    """Write a dictionary of tensors and plain values atomically, for `torch.load(..., weights_only=True)`."""
+    # Through memory: on a full disk torch's own writer fails with one of several messages about its internals.
+    content = io.BytesIO()
+    torch.save(state, content)
+    write_bytes(path, content.getvalue())

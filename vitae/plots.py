@@ -23,7 +23,7 @@ from torch import Tensor
 from vitae import paths, results
 from vitae.data.base import as_floats
 from vitae.errors import InputError
-from vitae.files import write_atomically, write_text
+from vitae.files import write_bytes, write_text
 from vitae.models.base import GenerativeModel
 from vitae.transforms import Transformation, pixel_grid
 
@@ -357,4 +357,4 @@ def write_figure(figure: Figure, path: Path) -> None:
     picture = io.BytesIO()
     with plt.style.context(STYLE):
         figure.savefig(picture, format=extension, metadata={"Date": None} if extension == "svg" else {})
-    write_atomically(path, lambda temporary: temporary.write_bytes(picture.getvalue()))
+    write_bytes(path, picture.getvalue())

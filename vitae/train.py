@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from vitae.data.base import as_floats
 from vitae.errors import InputError, reason
-from vitae.files import write_atomically
+from vitae.files import write_tensors
 from vitae.models.base import GenerativeModel
 from vitae.objectives import OBJECTIVES
 from vitae.randomness import generator
@@ -187,7 +187,7 @@ def _save(path: Path, fingerprint: str, model: GenerativeModel, optimiser: torch
         "optimiser": optimiser.state_dict(),
         **{f.name: getattr(done, f.name) for f in fields(done)},
     }
-    write_atomically(path, lambda temporary: torch.save(state, temporary))
+    write_tensors(path, state)
 
 
 def _restore(path: Path, fingerprint: str, model: GenerativeModel, optimiser: torch.optim.Optimizer) -> Progress:

@@ -5,7 +5,8 @@ for factor j is what a 10-nearest-neighbour classifier on that latent alone gain
 
     r_ij = max(0, (accuracy - majority rate) / (1 - majority rate)),
 
-with continuous factors cut into ten equally frequent classes, posterior means as codes, and accuracy on test data. Then::
+with continuous factors cut into ten equally frequent classes, posterior means as codes, and accuracy on test data.
+Then::
 
     D = sum_i rho_i (1 - H(r_i / sum_j r_ij)),   rho_i = sum_j r_ij / sum_ij r_ij,
 
