@@ -35,7 +35,8 @@ export JUPYTER_PATH := $(abspath .venv/share/jupyter)
 export PATH := $(abspath $(BIN)):$(PATH)
 
 book: $(READY)
-	@$(BIN)/snakemake --cores $(CORES) --quiet rules --rerun-incomplete --config profile=$(PROFILE) -- book
+	@$(BIN)/snakemake --cores $(CORES) --quiet host rules reason --rerun-incomplete --config profile=$(PROFILE) -- book
+	@$(BIN)/python book/seconds.py $(PROFILE)
 
 test: $(READY)
 	$(BIN)/ruff check .

@@ -1,0 +1,58 @@
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from vitae.experiments import PROFILES, ROWS, SEEDS
+
+ROOT = Path(__file__).resolve().parent.parent
+SNAKEFILE = (ROOT / "Snakefile").read_text()
+
+
+def literal(name):
+    return ast.literal_eval(re.search(rf"^{name} = (.+)$", SNAKEFILE, flags=re.MULTILINE)[1])
+
+
+def test_the_pipeline_runs_the_rows_seeds_and_notebooks_that_there_are():
+    assert literal("MODELS") == list(ROWS)
+    assert literal("SEEDS") == SEEDS
+    assert list(literal("MINUTES")) == list(PROFILES)
+    assert set(literal("NOTEBOOKS")) == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+
+
+def test_ci_looks_for_every_page_and_for_every_figure_that_a_notebook_makes():
+    """A page or figure that is added must be added to .ci/run too."""
+    ci = (ROOT / ".ci" / "run").read_text()
+    for page in (ROOT / "book").glob("*.md"):
+        assert re.search(rf"\b{page.stem}\b", ci), page
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        assert f"notebooks/{path.stem}" in ci
+    for figure in (ROOT / "figures" / "full").glob("*.*g"):
+        if not figure.name.startswith("quantitative"):  # drawn from full records whatever the profile
+            assert figure.name in ci, figure.name
+
+
+def test_every_room_that_training_depends_on_retrains_when_it_changes():
+    patterns = re.search(r"for pattern in \((.+?)\)\n", SNAKEFILE, flags=re.DOTALL)[1]
+    listed = set(re.findall(r'"([a-z]+)(?:/\*)?"', patterns))
+    rooms = {path.stem for path in (ROOT / "vitae").iterdir() if path.suffix in ("", ".py") and path.stem[0] != "_"}
+    # These only read, draw, write or parse what a run computed.
+    assert rooms - listed == {"cli", "errors", "files", "paths", "plots", "results"}
+
+
+@pytest.mark.parametrize("name", ["full"])
+def test_committed_records_are_of_the_schema_profile_and_settings_that_are_declared(name, monkeypatch):
+    from vitae import configure, results
+
+    monkeypatch.setenv("VITAE_HOME", str(ROOT))
+    records = results.load(name, "mnist")
+    assert {record["configuration"]["model"] for record in records} == set(ROWS)
+    for record in records:
+        stated = record["configuration"]
+        assert stated == configure("mnist", stated["model"], name, stated["seed"]).as_json()
+        assert (record["data"]["train"], record["data"]["evaluated"], record["scores"]["samples"]) == (
+            60_000,
+            10_000,
+            1_000,
+        )
