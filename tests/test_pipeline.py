@@ -2,8 +2,6 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
 from vitae.experiments import PROFILES, ROWS, SEEDS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,16 +39,15 @@ def test_every_room_that_training_depends_on_retrains_when_it_changes():
     assert rooms - listed == {"cli", "errors", "files", "paths", "plots", "results"}
 
 
-@pytest.mark.parametrize("name", ["full"])
-def test_committed_records_are_of_the_schema_profile_and_settings_that_are_declared(name, monkeypatch):
+def test_committed_records_are_of_the_schema_profile_and_settings_that_are_declared(monkeypatch):
     from vitae import configure, results
 
     monkeypatch.setenv("VITAE_HOME", str(ROOT))
-    records = results.load(name, "mnist")
+    records = results.load("full", "mnist")
     assert {record["configuration"]["model"] for record in records} == set(ROWS)
     for record in records:
         stated = record["configuration"]
-        assert stated == configure("mnist", stated["model"], name, stated["seed"]).as_json()
+        assert stated == configure("mnist", stated["model"], "full", stated["seed"]).as_json()
         assert (record["data"]["train"], record["data"]["evaluated"], record["scores"]["samples"]) == (
             60_000,
             10_000,

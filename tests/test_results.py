@@ -7,7 +7,7 @@ import pytest
 from vitae import InputError, paths, results
 
 
-def record(model="vae", seed=0, profile="quick", overrides=None, **numbers):
+def record(model="vae", seed=0, profile="quick", overrides=None, source="embedded", **numbers):
     spaces = (
         {"z": {"digit": numbers.get("digit", 0.5)}}
         if model == "vae"
@@ -23,7 +23,7 @@ def record(model="vae", seed=0, profile="quick", overrides=None, **numbers):
             "overrides": overrides or {},
         },
         "fingerprint": "f",
-        "data": {"location": "somewhere", "train": 10, "evaluated": 5, "evaluated_on": "test"},
+        "data": {"source": source, "location": "somewhere", "train": 10, "evaluated": 5, "evaluated_on": "test"},
         "parameters": 7,
         "seconds": {"train": 1.0, "evaluate": 2.0},
         "losses": [3.0],
@@ -33,6 +33,7 @@ def record(model="vae", seed=0, profile="quick", overrides=None, **numbers):
             "log_likelihood": {"mean": -99.0, "standard_error": 1.0},
             "samples": 10,
             "d_score": 0.5,
+            "factors": ["digit"],
             "predictability": spaces,
         },
     }
@@ -95,8 +96,23 @@ def test_table_is_mean_over_seeds_in_the_order_of_the_poster_beside_its_numbers(
 
 
 def test_profiles_never_share_a_table():
-    with pytest.raises(InputError, match="never share a table"):
+    with pytest.raises(InputError, match="different profiles or datasets never share a table"):
         results.table([record(), record(profile="full")], NAMES)
+
+
+def test_data_from_different_sources_never_share_a_table():
+    with pytest.raises(InputError, match="different data sources never share a table: train all with one --source"):
+        results.table([record(), record(seed=1, source="download")], NAMES)
+
+
+def test_knowledge_table_has_a_row_a_space_and_a_column_a_factor():
+    rows = results.knowledge_table([record("c-vitae"), record(digit=0.4), record(seed=1, digit=0.6)], NAMES)
+    assert rows == [
+        ["model", "from", "digit"],
+        ["VAE", "z", "0.50 ± 1.27"],
+        ["C-VITAE", "z_A", "0.80"],
+        ["C-VITAE", "z_P", "0.20"],
+    ]
 
 
 def test_load_leaves_out_runs_with_changed_settings():

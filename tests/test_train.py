@@ -83,6 +83,18 @@ def test_killed_in_any_step_and_resumed_is_never_killed(killed_in_step, tmp_path
     assert len(steps) - 12 <= 4
 
 
+def test_every_step_draws_from_its_own_stream(monkeypatch):
+    drawn = []
+
+    def watched(device, seed, purpose, *position):
+        drawn.append((seed, purpose, *position))
+        return generator(device, seed, purpose, *position)
+
+    monkeypatch.setattr(training, "generator", watched)
+    trained(seed=4)
+    assert drawn == [(4, "noise", step) for step in range(12)]
+
+
 def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
     checkpoint = tmp_path / "run.checkpoint"
     expected, _ = trained(checkpoint=checkpoint)

@@ -25,7 +25,7 @@ examples:
 models:   {models}, or ARCHITECTURE+OBJECTIVE
           with architectures {architectures} and objectives {objectives}
 profiles: smoke (seconds; proves that it runs, shows nothing else), quick (embedded data, minutes on two cores),
-          full (the size of the poster; minutes on a GPU, about a quarter of an hour a model on a CPU)
+          full (the size of the poster; minutes on a GPU, a quarter to half an hour a model on a CPU)
 
 Records go to book/records, weights and checkpoints to runs, both under $VITAE_HOME (default: the clone, else the
 current folder). Data is looked for under --data-root or $VITAE_DATA.

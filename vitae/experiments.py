@@ -35,8 +35,7 @@ PROFILES = ("smoke", "quick", "full")
 SEEDS = {"smoke": 1, "quick": 2, "full": 3}
 ARCHITECTURES = ("vae", "u-vitae", "c-vitae")
 
-# The usual strengths of the literature, not tuned here: Higgins et al. (2017) use 4 on natural images, Chen et al.
-# (2018) 6 on dSprites, Kumar et al. (2018) 10; the poster gives none.
+# Values in common use on other data, not tuned for MNIST; the poster gives none.
 STRENGTHS: dict[str, dict[str, float]] = {
     "elbo": {},
     "beta": {"beta": 4.0},
@@ -123,7 +122,7 @@ class Configuration:
 
     @property
     def run(self) -> str:
-        """The run's name: its row, its seed, and what was changed from the profile."""
+        """Name of the run, made of its row, its seed and what was changed from the profile."""
         changes = "".join(f"-{name}={value}" for name, value in sorted(self.overrides.items()))
         return f"{self.model}-seed{self.seed}{changes}"
 

@@ -188,8 +188,10 @@ def learning_curves(records: list[dict], names: dict[str, str]) -> Figure:
         labelled.add(model)
         axes[0][0].plot(1 + np.arange(len(losses)), losses, c=colours.get(model, "0.5"), lw=1.2, label=label)
     axes[0][0].set(xlabel="epoch", ylabel="training loss (nats per image)")
-    low = min(min(record["losses"]) for record in records)
-    axes[0][0].set_ylim(low - 5, low + 120)
+    # From the second epoch on: the first is far above all others and would flatten them.
+    shown = [loss for record in records for loss in record["losses"][1:]] or [0, 1]
+    margin = 0.05 * (max(shown) - min(shown)) + 1
+    axes[0][0].set_ylim(min(shown) - margin, max(shown) + margin)
     axes[0][0].legend(ncols=2)
     return figure
 
@@ -200,15 +202,22 @@ def importances(records: dict[str, dict]) -> Figure:
     columns = min(3, len(records))
     rows = -(-len(records) // columns)
     figure, axes = _subplots(rows, columns, figsize=(2.9 * columns, 2.7 * rows))
+    largest = max(np.max(record["scores"]["importance"]) for record in records.values())
     for cell in axes.flat[len(records) :]:
         cell.set_visible(False)
     for cell, (name, record) in zip(axes.flat, records.items(), strict=False):
         scores = record["scores"]
         matrix = np.array(scores["importance"])
-        shown = cell.imshow(matrix, vmin=0, vmax=1, cmap="Greys", aspect="auto")
+        shown = cell.imshow(matrix, vmin=0, vmax=largest, cmap="Greys", aspect="auto")
         for (i, j), number in np.ndenumerate(matrix):
             cell.text(
-                j, i, f"{number:.2f}", ha="center", va="center", fontsize=7, color="white" if number > 0.5 else "black"
+                j,
+                i,
+                f"{number:.2f}",
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if number > largest / 2 else "black",
             )
         cell.set_xticks(range(len(scores["factors"])), scores["factors"], rotation=30, ha="right")
         cell.set_yticks(range(len(scores["latents"])), scores["latents"])

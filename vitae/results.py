@@ -223,14 +223,14 @@ def table(records: list[dict], names: dict[str, str], *, poster: dict | None = N
     """
     if len({(r["configuration"]["profile"], r["configuration"]["dataset"]) for r in records}) > 1:
         raise InputError("records of different profiles or datasets never share a table.")
-    present = {record["configuration"]["model"] for record in records}
-    order = [name for name in names if name in present] + sorted(present - set(names))
+    if len({record["data"]["source"] for record in records}) > 1:
+        raise InputError("records of different data sources never share a table: train all with one --source.")
     heading = ["model", "seeds", *[column.heading for column in COLUMNS]]
     if poster:
         heading += ["poster: ELBO", "log p(x)", "D_score"]
     rows = [heading]
     columns = [(column, intervals(records, column.name)) for column in COLUMNS]
-    for model in order:
+    for model in _in_order(records, names):
         seeds = sum(record["configuration"]["model"] == model for record in records)
         cells = [found[model].text(column.digits) if model in found else "" for column, found in columns]
         row = [names.get(model, model), str(seeds), *cells]
@@ -238,6 +238,23 @@ def table(records: list[dict], names: dict[str, str], *, poster: dict | None = N
             row += [f"{number:g}" for number in poster[model]] if model in poster else [""] * 3
         rows.append(row)
     return rows
+
+
+def knowledge_table(records: list[dict], names: dict[str, str]) -> list[list[str]]:
+    """How well each latent space predicts each factor, a row a space, heading first; see `predictability`."""
+    factors = records[0]["scores"]["factors"]
+    rows = [["model", "from", *factors]]
+    for model in _in_order(records, names):
+        own = [record for record in records if record["configuration"]["model"] == model]
+        for space in own[0]["scores"]["predictability"]:
+            found = [intervals(own, f"{space}:{factor}") for factor in factors]
+            rows.append([names.get(model, model), space, *[f"{cell[model].text(2)}" if cell else "" for cell in found]])
+    return rows
+
+
+def _in_order(records: list[dict], names: dict[str, str]) -> list[str]:
+    present = {record["configuration"]["model"] for record in records}
+    return [name for name in names if name in present] + sorted(present - set(names))
 
 
 def as_markdown(rows: list[list[str]]) -> str:

