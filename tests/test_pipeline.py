@@ -1,4 +1,5 @@
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -29,6 +30,13 @@ def test_ci_looks_for_every_page_and_for_every_figure_that_a_notebook_makes():
     for figure in (ROOT / "figures" / "full").glob("*.*g"):
         if not figure.name.startswith("quantitative"):  # drawn from full records whatever the profile
             assert figure.name in ci, figure.name
+
+
+def test_committed_figures_of_the_records_show_all_of_them():
+    """`papermill notebooks/quantitative.ipynb -p profile full` draws them again after records were added."""
+    runs = {path.stem for path in (ROOT / "book/records/full/mnist").glob("*.json")}
+    provenance = json.loads((ROOT / "figures/full/quantitative-digit-by-space.json").read_text())
+    assert set(provenance["runs"]) == runs
 
 
 def test_every_room_that_training_depends_on_retrains_when_it_changes():

@@ -138,7 +138,9 @@ def before_and_after(model: GenerativeModel, images: Tensor) -> Figure:
         axes[0][j].plot(
             (outline[j, :, 0] + 1) * width / 2 - 0.5, (outline[j, :, 1] + 1) * height / 2 - 0.5, c=_ONE, lw=1.2
         )
-        axes[0][j].set(xlim=(-4.5, width + 3.5), ylim=(height + 3.5, -4.5), facecolor="black")
+        # Room for the part of the frame that lies outside the image.
+        rx, ry = 0.3 * width, 0.3 * height
+        axes[0][j].set(xlim=(-rx, width + rx - 1), ylim=(height + ry - 1, -ry), facecolor="black")
         _draw_image(axes[1][j], upright[j])
     axes[0][0].set_ylabel("$x$", rotation=0, ha="right", va="center")
     axes[1][0].set_ylabel(r"$T_{-\gamma}(x)$", rotation=0, ha="right", va="center")
@@ -288,7 +290,7 @@ def space_accuracy(records: list[dict], names: dict[str, str]) -> Figure:
         numbers = [r["scores"]["predictability"][space]["digit"] for r in rows]
         cell.scatter(numbers, heights, c=colour, marker=marker, label=label, alpha=0.8)
     cell.axvline(0.1, c="0.6", ls=":", lw=1)
-    cell.annotate("guessing", (0.105, len(present) - 0.6), color="0.4", fontsize=8)
+    cell.annotate("guessing", (0.115, 0.1), color="0.4", fontsize=8)
     cell.set_yticks(range(len(present)), [names[name] for name in present])
     cell.set(xlabel="digit accuracy (10 nearest neighbours, test)", xlim=(0, 1))
     cell.invert_yaxis()
