@@ -24,14 +24,20 @@ def fails(capsys, *arguments):
         (["train", "mnist", "--model", "c-vitea"], "unknown model 'c-vitea'. Did you mean 'c-vitae'?"),
         (["train", "minst", "--model", "vae"], "unknown dataset 'minst'. Did you mean 'mnist'?"),
         (["train", "mnist", "--model", "vae", "--profile", "quik"], "unknown profile 'quik'. Did you mean 'quick'?"),
-        (["train", "mnist", "--model", "vae", "--epochs", "-3"], "epochs must be 0 or more, got -3."),
+        (["train", "mnist", "--model", "vae", "--epochs", "-3"], "epochs must be a whole number of 0 or more, got -3."),
         (["train", "mnist", "--model", "vae", "--epochs", "many"], "argument --epochs: invalid int value: 'many'"),
         (["train", "mnist"], "the following arguments are required: --model (see 'vitae train --help')"),
         (["train", "mnist", "--model", "vae", "--device", "gpu"], "unknown device 'gpu'."),
         (["train", "mnist", "--model", "vae", "--source", "web"], "unknown source 'web'."),
         (["train", "mnist", "--model", "vae", "--data-root", "/nowhere"], "no MNIST under /nowhere: looked for"),
-        (["train", "mnist", "--model", "vae", "--threads", "0"], "threads must be at least 1, got 0."),
-        (["evaluate", "c-vitae-seed0"], "unknown run 'c-vitae-seed0'."),
+        (["train", "mnist", "--model", "vae", "--threads", "0"], "threads must be from 1 to 1,024, got 0."),
+        (["train", "mnist", "--model", "vae", "--device", "cuda:x"], "there is no device cuda:x"),
+        (["train", "mnist", "--model", "vae", "--device", "cpu:1"], "unknown device 'cpu:1'."),
+        (
+            ["train", "mnist", "--model", "vae", "--data-root", "~nobody-here/x"],
+            "there is no home folder for ~nobody-here",
+        ),
+        (["evaluate", "c-vitae-seed0"], "there are no records of mnist with profile quick"),
         (["evaluate", "nowhere.json"], "there is no record nowhere.json: train that run first."),
         (["table", "--profile", "full"], "there are no records of mnist with profile full"),
         (["table", "--dataset", "mnsit"], "unknown dataset 'mnsit'. Did you mean 'mnist'?"),
@@ -65,6 +71,14 @@ def test_train_evaluate_and_table_tell_one_story(capsys):
     assert f"VAE,1,{record['scores']['train_elbo']['mean']:.1f}" in captured.out
     assert "poster" not in captured.out, "only profile full stands beside the poster"
     assert "K = 16" in captured.err
+
+
+@pytest.mark.parametrize("model", ["vae", "c-vitae"])
+def test_a_learning_rate_that_diverges_is_said_in_one_sentence(model, capsys):
+    """Weights that are not numbers crashed the process: grid_sample's backward pass on a CPU, without a message."""
+    complaint = fails(capsys, *SMOKE[:3], model, *SMOKE[4:], "--learning-rate", "1e6")
+    assert "the loss stopped being finite in step" in complaint
+    assert not (paths.runs("smoke", "mnist") / f"{model}-seed0-learning_rate=1000000.0.pt").exists()
 
 
 def test_a_record_of_another_schema_stops_the_table(capsys):

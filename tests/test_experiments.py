@@ -1,5 +1,6 @@
 import dataclasses
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from vitae import InputError, configure, experiments, load_model, results, run
+from vitae import MNIST, InputError, configure, experiments, load_model, results, run
+from vitae.data import Source
 from vitae.evaluate import codes
 from vitae.experiments import ROWS, build, load_data
 from vitae.metrics.neighbours import accuracy
@@ -55,6 +57,7 @@ def test_changes_are_part_of_the_runs_name_and_no_change_is_none():
     changed = configure("mnist", "beta-vae", "smoke", epochs=5, beta=2.0)
     assert changed.run == "beta-vae-seed0-beta=2.0-epochs=5"
     assert (changed.schedule.epochs, changed.strength) == (5, {"beta": 2.0})
+    assert configure("mnist", "beta-vae", "smoke", epochs=5, beta=2) == changed, "2 and 2.0 are one setting"
 
 
 @pytest.mark.parametrize(
@@ -65,9 +68,18 @@ def test_changes_are_part_of_the_runs_name_and_no_change_is_none():
         (("mnist", "vae+betta"), {}, "unknown objective 'betta'. Did you mean 'beta'"),
         (("mnist", "vea+beta"), {}, "unknown architecture 'vea'. Did you mean 'vae'"),
         (("mnist", "vae", "fulll"), {}, "unknown profile 'fulll'. Did you mean 'full'"),
-        (("mnist", "vae", "smoke", -1), {}, "seed must be 0 or more, got -1"),
-        (("mnist", "vae"), {"epochs": -3}, "epochs must be 0 or more, got -3"),
-        (("mnist", "vae"), {"samples": 0}, "samples must be at least 1, got 0"),
+        (("mnist", "vae", "smoke", -1), {}, "seed must be a whole number of 0 or more, got -1"),
+        (("mnist", "vae"), {"epochs": -3}, "epochs must be a whole number of 0 or more, got -3"),
+        (("mnist", "vae"), {"samples": 0}, "samples must be a whole number of 1 or more, got 0"),
+        (("mnist", "vae", "smoke", 10**400), {}, "seed must be a whole number of 0 or more, got 1000"),
+        (("mnist", "vae", "smoke", "0"), {}, "seed must be a whole number of 0 or more, got 0"),
+        (("mnist", 3), {}, "unknown model '3'"),
+        (("mnist", "vae"), {"epochs": 2.5}, "epochs must be a whole number of 0 or more, got 2.5"),
+        (("mnist", "vae"), {"learning_rate": float("nan")}, "learning_rate must be a number of 0 or more, got nan"),
+        (("mnist", "beta-vae"), {"beta": float("inf")}, "beta must be a number of 0 or more, got inf"),
+        (("mnist", "vae"), {"appearance": 10**20}, "appearance must be"),
+        (("mnist", "vae"), {"hold_out": "no"}, "hold_out must be True or False, got 'no'"),
+        (("mnist", "vae"), {"likelihood": "foo"}, "unknown likelihood 'foo'"),
         (("mnist", "vae"), {"beta": 2.0}, "the objective of vae has no beta"),
         (("mnist", "vae"), {"epoch": 2}, "unknown setting 'epoch'. Did you mean 'epochs'"),
     ],
@@ -140,7 +152,7 @@ def test_the_scores_are_those_of_the_saved_weights(at_smoke_run):
     train_codes, test_codes = (codes(model, part.images)["z_A"] for part in (data.train_observed, data.held_out))
     digit = accuracy(train_codes, data.train_observed.factor("digit"), test_codes, data.held_out.factor("digit"))
     assert digit == pytest.approx(record["scores"]["predictability"]["z_A"]["digit"])
-    again = experiments.rescore(configuration, device="cpu")
+    again = experiments.rescore(record, device="cpu")["scores"]
     assert again["test_elbo"]["mean"] == pytest.approx(record["scores"]["test_elbo"]["mean"], rel=1e-6)
     assert again["log_likelihood"]["mean"] > again["test_elbo"]["mean"]
 
@@ -154,15 +166,50 @@ def test_held_out_digits_are_training_digits_that_were_not_trained_on():
     np.testing.assert_array_equal(data.held_out.factor("digit"), whole.train.digits[360:])
 
 
-def test_a_run_with_other_data_is_another_run(at_smoke_run):
+def test_a_run_with_other_data_is_another_run(at_smoke_run, monkeypatch):
     """Same name, digits from elsewhere: the record must not be taken for this one."""
     _, configuration, _ = at_smoke_run
     data = load_data(configuration, None, "auto")
-    elsewhere = dataclasses.replace(data.train, source=dataclasses.replace(data.train.source, kind="data-root"))
-    other = dataclasses.replace(data, train=elsewhere)
+    one_label_off = data.train.digits.copy()
+    one_label_off[-1] += 1
+    other = dataclasses.replace(data, train=dataclasses.replace(data.train, digits=one_label_off))
     assert experiments._fingerprint(configuration, data) != experiments._fingerprint(configuration, other)
+    monkeypatch.setattr(experiments, "load_data", lambda *arguments: other)
+    with pytest.raises(InputError, match=r"it was trained on other digits .* or --restart to replace it"):
+        run(configuration)
+    with pytest.raises(InputError, match="was trained on embedded data and this is not the same"):
+        experiments.rescore(at_smoke_run[2])
     more_samples = dataclasses.replace(configuration, samples=99)
     assert experiments._fingerprint(more_samples, data) == experiments._fingerprint(configuration, data)
+
+
+def test_weights_of_another_run_are_not_taken_for_this_ones(at_smoke_run, tmp_path, monkeypatch):
+    home = at_smoke_run[0]
+    monkeypatch.setenv("VITAE_HOME", str(tmp_path))
+    other = configure("mnist", "u-vitae", "smoke")
+    experiments.weights_path(other).parent.mkdir(parents=True)
+    shutil.copy(home / "runs/smoke/mnist/c-vitae-seed0.pt", experiments.weights_path(other))
+    with pytest.raises(InputError, match=r"u-vitae-seed0\.pt holds the weights of another run"):
+        load_model(other, SHAPE)
+
+
+def test_a_record_keeps_every_digit_of_its_configuration(smoke_run, tmp_path):
+    record = dict(smoke_run[2])
+    odd = configure("mnist", "vae", "smoke", learning_rate=0.00123456789)
+    results.write(tmp_path / "r.json", {**record, "configuration": odd.as_json()})
+    assert experiments.configuration_of(results.read(tmp_path / "r.json")) == odd
+
+
+def test_training_and_test_digits_come_from_one_source(monkeypatch):
+    real = MNIST.load.__func__
+
+    def load(cls, split, **settings):
+        found = real(cls, split, **settings)
+        return found if split == "test" else dataclasses.replace(found, source=Source("download", "elsewhere"))
+
+    monkeypatch.setattr(MNIST, "load", classmethod(load))
+    with pytest.raises(InputError, match=r"training digits are from download.* and test digits from embedded"):
+        load_data(configure("mnist", "vae", "smoke"), None, "auto")
 
 
 def test_killed_for_real_and_started_again_is_never_killed(tmp_path, monkeypatch):

@@ -32,6 +32,11 @@ def test_images_of_another_shape_are_refused_in_one_sentence(encoder):
         encoder(torch.rand(2, 3, 64, 64))
 
 
+def test_images_in_another_precision_are_refused_in_one_sentence():
+    with pytest.raises(InputError, match=r"takes images of torch.float32 in \[0, 1\], got torch.float64"):
+        MLPEncoder((1, 28, 28), 2)(torch.rand(2, 1, 28, 28, dtype=torch.float64))
+
+
 @pytest.mark.parametrize("network", [ConvEncoder, ConvDecoder])
 def test_images_too_small_for_the_convolutions_are_refused(network):
     with pytest.raises(InputError, match=r"need images of 5 x 5 pixels or more, got 3 x 28"):

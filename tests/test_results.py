@@ -25,6 +25,7 @@ def record(model="vae", seed=0, profile="quick", overrides=None, source="embedde
         "fingerprint": "f",
         "data": {"source": source, "location": "somewhere", "train": 10, "evaluated": 5, "evaluated_on": "test"},
         "parameters": 7,
+        "device": "cpu",
         "seconds": {"train": 1.0, "evaluate": 2.0},
         "losses": [3.0],
         "scores": {
@@ -63,6 +64,19 @@ def test_a_record_survives_the_round_trip_and_what_is_not_finite_becomes_null(tm
         (lambda path: written(path, schema=99), "has schema 99, this vitae reads 1"),
         (lambda path: written(path, schema=None), "has schema None"),
         (lambda path: written(path, scores=None), "lacks scores"),
+        (lambda path: written(path, seconds=3), "has no usable seconds"),
+        (
+            lambda path: written(path, configuration={"model": "vae"}),
+            "lacks dataset, profile, seed, overrides in its conf",
+        ),
+        (
+            lambda path: written(path, scores={**record()["scores"], "d_score": "high"}),
+            "scores or seconds that are no num",
+        ),
+        (
+            lambda path: written(path, scores={**record()["scores"], "predictability": 3}),
+            "has no usable predictability",
+        ),
         (lambda path: path.write_text("{ half"), "is not a readable record"),
         (lambda path: path.write_bytes(b"\xff\xfe"), "is not a readable record"),
         (lambda path: path.write_text("[]"), "has schema None"),
@@ -81,6 +95,12 @@ def test_interval_is_students():
     assert (interval.mean, interval.half_width) == (2.0, pytest.approx(4.302653 / math.sqrt(3), abs=1e-5))
     assert interval.text(1) == "2.0 ± 2.5"
     assert results.Interval.of([1.234]).text(1) == "1.2"
+
+
+def test_a_score_that_is_null_is_left_out_of_the_mean():
+    missing = record("vae", 1)
+    missing["scores"]["test_elbo"]["mean"] = None
+    assert results.intervals([record("vae", 0, elbo=-100.0), missing], "test_elbo")["vae"].mean == -100.0
 
 
 def test_table_is_mean_over_seeds_in_the_order_of_the_poster_beside_its_numbers():

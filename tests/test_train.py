@@ -144,8 +144,16 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path):
 def test_a_damaged_checkpoint_is_named(content, tmp_path):
     checkpoint = tmp_path / "run.checkpoint"
     checkpoint.write_bytes(content)
-    with pytest.raises(InputError, match=r"run\.checkpoint is not a readable checkpoint"):
+    with pytest.raises(
+        InputError, match=r"run\.checkpoint is not a readable checkpoint \(\w+\): train again with --restart"
+    ):
         trained(checkpoint=checkpoint)
+
+
+def test_weights_alone_are_not_a_checkpoint(tmp_path):
+    torch.save({"fingerprint": "", "model": fresh().state_dict()}, tmp_path / "run.checkpoint")
+    with pytest.raises(InputError, match="is not a checkpoint of this run"):
+        trained(checkpoint=tmp_path / "run.checkpoint")
 
 
 class Runs:

@@ -1,7 +1,7 @@
 """`vitae train | evaluate | table | data`: everything the notebooks do, from a shell."""
 
 import argparse
-import dataclasses
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ import torch
 from vitae import experiments, paths, results
 from vitae.data import DATASETS
 from vitae.data.mnist import SOURCES
-from vitae.errors import InputError, require_known
+from vitae.errors import InputError, reason, require_known
 
 _HELP = """\
 examples:
@@ -120,6 +120,13 @@ def _add_compute(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, help="CPU threads (default: all cores)")
 
 
+def _no_records(dataset: str, profile: str) -> str:
+    return (
+        f"there are no records of {dataset} with profile {profile} under {paths.records()}: "
+        f"run 'vitae train {dataset} --model c-vitae --profile {profile}' first."
+    )
+
+
 def _train(arguments: argparse.Namespace) -> None:
     changes = {name: getattr(arguments, name) for name in experiments.SETTINGS if hasattr(arguments, name)}
     configuration = experiments.configure(
@@ -148,7 +155,9 @@ def _describe(record: dict) -> None:
     )
     print(f"D_score {scores['d_score']:.3f}")
     for space, factors in scores["predictability"].items():
-        known = ", ".join(f"{name} {score:.2f}" for name, score in factors.items())
+        known = ", ".join(
+            f"{name} {'n/a' if score is None else format(score, '.2f')}" for name, score in factors.items()
+        )
         print(f"from {space}: {known}  (accuracy of classes, R^2 of the others)")
     seconds = record["seconds"]
     print(f"{seconds['train']:.0f} s training, {seconds['evaluate']:.0f} s evaluation, on {record['device']}")
@@ -160,17 +169,22 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         require_known("profile", arguments.profile, experiments.PROFILES)
         require_known("dataset", arguments.dataset, DATASETS)
         folder = paths.records() / arguments.profile / arguments.dataset
-        require_known("run", arguments.run, sorted(path.stem for path in folder.glob("*.json")))
+        runs = sorted(path.stem for path in folder.glob("*.json"))
+        if not runs:
+            raise InputError(_no_records(arguments.dataset, arguments.profile))
+        require_known("run", arguments.run, runs)
         named = folder / f"{arguments.run}.json"
     record = results.read(named)
-    configuration = experiments.configuration_of(record)
     _use_threads(arguments.threads)
-    if arguments.samples is not None:
-        configuration = dataclasses.replace(configuration, samples=arguments.samples)
-    scores = experiments.rescore(
-        configuration, root=arguments.data_root, source=arguments.source, device=arguments.device
+    _describe(
+        experiments.rescore(
+            record,
+            samples=arguments.samples,
+            root=arguments.data_root,
+            source=arguments.source,
+            device=arguments.device,
+        )
     )
-    _describe({**record, "scores": scores})
 
 
 def _table(arguments: argparse.Namespace) -> None:
@@ -178,10 +192,7 @@ def _table(arguments: argparse.Namespace) -> None:
     require_known("dataset", arguments.dataset, DATASETS)
     records = results.load(arguments.profile, arguments.dataset)
     if not records:
-        raise InputError(
-            f"there are no records of {arguments.dataset} with profile {arguments.profile} under {paths.records()}: "
-            f"run 'vitae train {arguments.dataset} --model c-vitae --profile {arguments.profile}' first."
-        )
+        raise InputError(_no_records(arguments.dataset, arguments.profile))
     names = {name: row[0] for name, row in experiments.ROWS.items()}
     poster = results.POSTER[arguments.dataset] if arguments.profile == "full" else None
     rows = results.table(records, names, poster=poster)
@@ -210,12 +221,13 @@ def _data(arguments: argparse.Namespace) -> None:
 
 
 _PREVIEW = 64
+_MOST_THREADS = 1_024
 
 
 def _use_threads(count: int | None) -> None:
     if count is not None:
-        if count < 1:
-            raise InputError(f"threads must be at least 1, got {count}.")
+        if not 1 <= count <= _MOST_THREADS:
+            raise InputError(f"threads must be from 1 to {_MOST_THREADS:,}, got {count}.")
         torch.set_num_threads(count)
 
 
@@ -224,9 +236,18 @@ _COMMANDS = {"train": _train, "evaluate": _evaluate, "table": _table, "data": _d
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; exit code 0, or 2 with one sentence on bad input, or 130 when interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without β still gets its table.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         parsed = _parser().parse_args(arguments)
         _COMMANDS[parsed.command](parsed)
+        sys.stdout.flush()
+    except OSError as error:
+        # Files are vitae.files' business; what is left is standard output, a closed pipe or a full disk.
+        print(f"vitae: cannot write the output: {(error.strerror or reason(error)).lower()}.", file=sys.stderr)
+        return 2
     except InputError as error:
         print(f"vitae: {error}", file=sys.stderr)
         return 2

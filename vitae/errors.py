@@ -13,6 +13,18 @@ def reason(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".:")
 
 
+def require_number(name: str, value, smallest: float, *, whole: bool = False) -> None:
+    """Refuse what is no number, not finite, below `smallest`, beyond 2^62, or not whole where it has to be.
+
+    Raises:
+        InputError: naming the setting and the value.
+    """
+    kinds = (int,) if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not smallest <= value <= 2**62:
+        kind = "a whole number" if whole else "a number"
+        raise InputError(f"{name} must be {kind} of {smallest} or more, got {str(value)[:40]}.")
+
+
 def require_known(kind: str, name: str, known: Iterable[str]) -> str:
     """Return `name` if it is one of `known`.
 

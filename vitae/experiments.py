@@ -17,7 +17,7 @@ import torch
 
 from vitae import evaluate, paths, results
 from vitae.data import DATASETS
-from vitae.errors import InputError, require_known
+from vitae.errors import InputError, require_known, require_number
 from vitae.files import write_tensors
 from vitae.likelihoods import Bernoulli, GaussianPixels
 from vitae.metrics.dscore import d_score
@@ -57,6 +57,10 @@ NETWORKS = {"mlp": (MLPEncoder, MLPDecoder, "hidden"), "conv": (ConvEncoder, Con
 LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": GaussianPixels}
 
 
+# A code larger than any image of the book is a slip of the keyboard.
+_MOST_LATENTS = 10_000
+
+
 def choose_profile(name: str = "") -> str:
     """A profile's name, by default `$VITAE_PROFILE`, else quick."""
     return require_known("profile", name or os.environ.get("VITAE_PROFILE") or "quick", PROFILES)
@@ -64,6 +68,7 @@ def choose_profile(name: str = "") -> str:
 
 def architecture_and_objective(model: str) -> tuple[str, str]:
     """What a row's name stands for: one of the six, or `architecture+objective`."""
+    model = str(model)
     if model in ROWS:
         return ROWS[model][1:]
     if "+" in model:
@@ -115,10 +120,23 @@ class Configuration:
     overrides: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self):
-        for name in ("train_size", "test_size", "samples", "appearance", "perspective"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise InputError(f"{name} must be at least 1, got {value}.")
+        require_number("seed", self.seed, 0, whole=True)
+        require_number("samples", self.samples, 1, whole=True)
+        for name in ("train_size", "test_size"):
+            if getattr(self, name) is not None:
+                require_number(name, getattr(self, name), 2, whole=True)
+        for name in ("appearance", "perspective"):
+            require_number(name, getattr(self, name), 1, whole=True)
+            if getattr(self, name) > _MOST_LATENTS:
+                raise InputError(f"{name} must be at most {_MOST_LATENTS:,}, got {getattr(self, name):,}.")
+        for name, value in self.strength.items():
+            require_number(name, value, 0)
+        if not isinstance(self.hold_out, bool):
+            raise InputError(f"hold_out must be True or False, got {self.hold_out!r}.")
+        require_known("dataset", self.dataset, DATASETS)
+        require_known("network", self.network, NETWORKS)
+        require_known("likelihood", self.likelihood, LIKELIHOODS)
+        architecture_and_objective(self.model)
 
     @property
     def run(self) -> str:
@@ -157,8 +175,6 @@ def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, *
     require_known("dataset", dataset, _EXPERIMENTS)
     require_known("profile", profile, PROFILES)
     _, objective = architecture_and_objective(model)
-    if seed < 0:
-        raise InputError(f"seed must be 0 or more, got {seed}.")
     settings = dict(_EXPERIMENTS[dataset][profile])
     base = Configuration(dataset, model, profile, seed, strength=dict(STRENGTHS[objective]), **settings)
 
@@ -175,6 +191,8 @@ def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, *
             continue
         else:
             raise InputError(f"the objective of {model} has no {name}: it belongs to another objective.")
+        if isinstance(current, float) and isinstance(value, int):
+            value = float(value)
         if value is not None and value != current:
             place[name] = overrides[name] = value
     return dataclasses.replace(
@@ -209,12 +227,15 @@ def build(configuration: Configuration, shape: Shape) -> GenerativeModel:
 
 def pick_device(name: str = "auto") -> torch.device:
     """`auto` is the first GPU if there is one, else the CPU."""
-    require_known("device", name.split(":")[0], ("auto", "cpu", "cuda"))
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    kind, _, number = str(name).partition(":")
+    require_known("device", name if number == "" or kind != "cuda" else kind, ("auto", "cpu", "cuda"))
+    if kind == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "cuda" and number and not (number.isdecimal() and int(number) < torch.cuda.device_count()):
+        raise InputError(f"there is no device {name}: torch finds {torch.cuda.device_count()} GPU(s).")
+    if kind == "cuda" and not torch.cuda.is_available():
         raise InputError("device cuda was asked for and torch finds no GPU: use --device cpu.")
-    return torch.device(name)
+    return torch.device(f"{kind}:{number}" if number else kind)
 
 
 @dataclass
@@ -246,6 +267,11 @@ def load_data(
     else:
         held_out = dataset.load("test", root=root, source=source, size=configuration.test_size, device=device)
         evaluated_on = "test"
+        if held_out.source != train_digits.source:
+            raise InputError(
+                f"training digits are from {train_digits.source} and test digits from {held_out.source}: choose one "
+                f"with --source."
+            )
     sample = train_digits.rows(slice(_OBSERVED_TRAINING_IMAGES))
     return Data(
         train_digits,
@@ -255,12 +281,15 @@ def load_data(
     )
 
 
+def _what_is_trained(stated: dict) -> dict:
+    """A configuration less what only evaluation uses."""
+    return {name: value for name, value in stated.items() if name not in ("test_size", "samples", "overrides")}
+
+
 def _fingerprint(configuration: Configuration, data: Data) -> str:
     """Names what determines the weights: the configuration less what only evaluation uses, and the data."""
-    stated = configuration.as_json()
-    for name in ("test_size", "samples", "overrides"):
-        del stated[name]
-    stated["source"] = data.train.source.kind
+    stated = _what_is_trained(configuration.as_json())
+    stated["digits"] = data.train.fingerprint()
     return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -312,6 +341,15 @@ def score(model: GenerativeModel, data: Data, configuration: Configuration) -> d
     }
 
 
+def _difference(record: dict, configuration: Configuration, data: Data) -> str:
+    """In which setting a record is not of this configuration, or that it is of other data."""
+    theirs, ours = record["configuration"], configuration.as_json()
+    for name in sorted(ours):
+        if theirs.get(name) != ours[name]:
+            return f"its {name} is {theirs.get(name)}, not {ours[name]}"
+    return f"it was trained on other digits ({record['data']['source']}, now {data.train.source.kind})"
+
+
 def run(
     configuration: Configuration,
     *,
@@ -332,21 +370,29 @@ def run(
 
     Returns:
         The record, see `results`.
+
+    Raises:
+        InputError: among others, if the record or checkpoint of that name is of other settings or other data.
     """
     where = pick_device(device)
     data = load_data(configuration, root, source, where)
     record_file, weights_file = record_path(configuration), weights_path(configuration)
     checkpoint = weights_file.with_suffix(".checkpoint")
     fingerprint = _fingerprint(configuration, data)
+    for file in (record_file, weights_file):
+        results.require_writable(file)
     if restart:
         for file in (record_file, weights_file, checkpoint):
             file.unlink(missing_ok=True)
     elif record_file.exists():
         record = results.read(record_file)
-        same = record["fingerprint"] == fingerprint and record["configuration"] == configuration.as_json()
-        if same and weights_file.exists():
+        if record["fingerprint"] != fingerprint or record["configuration"] != configuration.as_json():
+            raise InputError(
+                f"{record_file} is of another run with this name: {_difference(record, configuration, data)}. Give the "
+                f"same settings and data to read it, or --restart to replace it."
+            )
+        if weights_file.exists():
             return record
-    results.require_writable(record_file)
 
     model = build(configuration, data.train.shape).to(where)
     _, objective = architecture_and_objective(configuration.model)
@@ -395,29 +441,56 @@ def load_model(configuration: Configuration, shape: Shape) -> GenerativeModel:
     """
     path = weights_path(configuration)
     state = read_checkpoint(path)
+    stated = state.get("configuration")
+    if not isinstance(stated, dict) or _what_is_trained(stated) != _what_is_trained(configuration.as_json()):
+        raise InputError(f"{path} holds the weights of another run: train again with --restart.")
     model = build(configuration, shape)
     try:
         model.load_state_dict(state["model"])
-    except RuntimeError:
-        raise InputError(f"{path} holds the weights of another network: train that run again.") from None
+    except (RuntimeError, TypeError, AttributeError):
+        raise InputError(f"{path} holds damaged weights: train again with --restart.") from None
     return model.eval()
 
 
 def configuration_of(record: dict) -> Configuration:
     """The configuration that a record states."""
     stated = dict(record["configuration"])
-    for name in ("widths", "widths_of_vae"):
-        stated[name] = tuple(stated[name])
     try:
+        for name in ("widths", "widths_of_vae"):
+            stated[name] = tuple(stated[name])
         return Configuration(**{**stated, "schedule": Schedule(**stated["schedule"])})
-    except TypeError as error:
+    except (TypeError, KeyError, AttributeError) as error:
         raise InputError(f"the record of {record['run']} has settings of another version ({error}).") from None
 
 
 def rescore(
-    configuration: Configuration, *, root: str | Path | None = None, source: str = "auto", device: str = "auto"
+    record: dict,
+    *,
+    samples: int | None = None,
+    root: str | Path | None = None,
+    source: str = "auto",
+    device: str = "auto",
 ) -> dict:
-    """The scores of a finished run, computed again from its weights."""
+    """A finished run's record with its scores computed again, from its weights and on the data it was trained on.
+
+    Args:
+        samples: K of the importance-weighted log p(x); None for the record's own.
+
+    Raises:
+        InputError: the weights are gone or of another run, or the data is not the record's.
+    """
     where = pick_device(device)
+    configuration = configuration_of(record)
     data = load_data(configuration, root, source, where)
-    return score(load_model(configuration, data.train.shape).to(where), data, configuration)
+    if record["fingerprint"] != _fingerprint(configuration, data):
+        raise InputError(
+            f"{record['run']} was trained on {record['data']['source']} data and this is not the same "
+            f"({data.train.source}): name its data with --data-root or --source."
+        )
+    if samples is not None:
+        configuration = dataclasses.replace(configuration, samples=samples)
+    model = load_model(configuration, data.train.shape).to(where)
+    started = time.monotonic()
+    scores = score(model, data, configuration)
+    seconds = {**record["seconds"], "evaluate": round(time.monotonic() - started, 1)}
+    return {**record, "scores": scores, "seconds": seconds, **results.environment(where)}

@@ -1,6 +1,7 @@
 """Writing so that a crash leaves the old file or the new one, never half of one."""
 
 import contextlib
+import errno
 import io
 import os
 import tempfile
@@ -30,7 +31,8 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         why = (error.strerror or reason(error)).lower()
-        raise InputError(f"cannot write {path}: {why}. Free some space or name another folder.") from None
+        advice = "free some space" if error.errno == errno.ENOSPC else "name another folder with $VITAE_HOME"
+        raise InputError(f"cannot write {path}: {why}; {advice}.") from None
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):

@@ -23,7 +23,9 @@ class Bernoulli(nn.Module):
     def log_prob(self, x: Tensor, mean: Tensor) -> Tensor:
         """log p(x | mean) in nats per image, `batch`."""
         p = self.squeeze + (1 - 2 * self.squeeze) * mean
-        return -nn.functional.binary_cross_entropy(p, x, reduction="none").flatten(1).sum(1)
+        # Written out, because torch's binary_cross_entropy raises on a mean that is not a number; the training loop
+        # has the better message for that.
+        return torch.lerp(torch.log1p(-p), torch.log(p), x).flatten(1).sum(1)
 
 
 class GaussianPixels(nn.Module):

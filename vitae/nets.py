@@ -65,6 +65,8 @@ class _Encoder(nn.Module):
         if tuple(x.shape[1:]) != self.shape:
             wanted, got = (" x ".join(map(str, s)) for s in (self.shape, x.shape[1:]))
             raise InputError(f"this encoder takes images of {wanted} (channels x height x width), got {got}.")
+        if x.dtype != self.head.weight.dtype:
+            raise InputError(f"this encoder takes images of {self.head.weight.dtype} in [0, 1], got {x.dtype}.")
         mean, log_variance = self.head(self.trunk(x)).chunk(2, dim=1)
         return Gaussian(mean, log_variance.clamp(-_LOG_VARIANCE_BOUND, _LOG_VARIANCE_BOUND))
 

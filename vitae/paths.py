@@ -3,11 +3,20 @@
 import os
 from pathlib import Path
 
+from vitae.errors import InputError
+
+
+def _expanded(named: str | Path) -> Path:
+    try:
+        return Path(named).expanduser()
+    except RuntimeError:
+        raise InputError(f"there is no home folder for {named}: name the folder in full.") from None
+
 
 def home() -> Path:
     """Where runs, records and figures go: `$VITAE_HOME`, else the clone that vitae is imported from, else here."""
     if named := os.environ.get("VITAE_HOME"):
-        return Path(named)
+        return _expanded(named)
     clone = Path(__file__).resolve().parent.parent
     return clone if (clone / "notebooks").is_dir() else Path.cwd()
 
@@ -30,7 +39,7 @@ def figures(profile: str) -> Path:
 def data_root(root: str | Path | None = None) -> Path | None:
     """The user's own data folder, from the argument or `$VITAE_DATA`; None where neither names one."""
     named = root or os.environ.get("VITAE_DATA")
-    return Path(named).expanduser() if named else None
+    return _expanded(named) if named else None
 
 
 def downloads() -> Path:

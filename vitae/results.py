@@ -58,7 +58,24 @@ POSTER = {
     },
 }
 
-_REQUIRED = ("schema", "run", "configuration", "fingerprint", "data", "parameters", "seconds", "losses", "scores")
+_NEEDED = {
+    "configuration": ("dataset", "model", "profile", "seed", "overrides"),
+    "data": ("source", "location", "train", "evaluated", "evaluated_on"),
+    "seconds": ("train", "evaluate"),
+    "scores": ("train_elbo", "test_elbo", "log_likelihood", "samples", "d_score", "predictability", "factors"),
+}
+_REQUIRED = (
+    "schema",
+    "run",
+    "configuration",
+    "fingerprint",
+    "data",
+    "parameters",
+    "seconds",
+    "losses",
+    "scores",
+    "device",
+)
 
 
 @cache
@@ -101,14 +118,13 @@ def require_writable(path: Path) -> None:
     Raises:
         InputError: a file could not be written at `path`.
     """
-    probe = path.with_name(f".{path.name}.probe")
-    write_text(probe, "")
-    probe.unlink()
+    write_text(path.with_name(".writable"), "")
 
 
 def write(path: Path, record: dict) -> None:
     """Write a record atomically, with its schema. What is not finite has no place in JSON and becomes null."""
-    write_text(path, json.dumps(_finite({"schema": SCHEMA, **record}), indent=1, ensure_ascii=False) + "\n")
+    measured = {name: _finite(record[name]) for name in ("scores", "losses", "seconds")}
+    write_text(path, json.dumps({"schema": SCHEMA, **record, **measured}, indent=1, ensure_ascii=False) + "\n")
 
 
 def _finite(value):
@@ -139,9 +155,30 @@ def read(path: Path) -> dict:
             f"{path} has schema {schema}, this vitae reads {SCHEMA}: delete the record and train again, "
             f"or read it with the version that wrote it."
         )
-    if absent := [name for name in _REQUIRED if name not in record]:
-        raise InputError(f"{path} lacks {', '.join(absent)}: delete the record and train again.")
+    if damage := _damage(record):
+        raise InputError(f"{path} {damage}: delete the record and train again.")
     return record
+
+
+def _damage(record: dict) -> str:
+    """What is wrong with a record's shape, nothing if it can be used."""
+    if absent := [name for name in _REQUIRED if name not in record]:
+        return f"lacks {', '.join(absent)}"
+    for part, needed in _NEEDED.items():
+        if not isinstance(record[part], dict):
+            return f"has no usable {part}"
+        if absent := [name for name in needed if name not in record[part]]:
+            return f"lacks {', '.join(absent)} in its {part}"
+    spaces = record["scores"]["predictability"]
+    numbers = [record["scores"][name] for name in ("train_elbo", "test_elbo", "log_likelihood")]
+    numbers = [part.get("mean", "") if isinstance(part, dict) else "" for part in numbers]
+    numbers += [record["scores"]["d_score"], *record["seconds"].values()]
+    if not isinstance(spaces, dict) or not all(isinstance(known, dict) for known in spaces.values()):
+        return "has no usable predictability in its scores"
+    numbers += [number for known in spaces.values() for number in known.values()]
+    if not all(number is None or isinstance(number, int | float) for number in numbers):
+        return "has scores or seconds that are no numbers"
+    return ""
 
 
 def load(profile: str, dataset: str) -> list[dict]:
@@ -178,9 +215,10 @@ def value(record: dict, name: str) -> float:
     scores = record["scores"]
     if ":" in name:
         space, factor = name.split(":")
-        return scores["predictability"].get(space, {}).get(factor, math.nan)
-    found = scores[name]
-    return found["mean"] if isinstance(found, dict) else found
+        found = scores["predictability"].get(space, {}).get(factor)
+    else:
+        found = scores[name]["mean"] if isinstance(scores[name], dict) else scores[name]
+    return math.nan if found is None else found
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vitae.data.base import as_floats
-from vitae.errors import InputError, reason
+from vitae.errors import InputError, require_number
 from vitae.files import write_tensors
 from vitae.models.base import GenerativeModel
 from vitae.objectives import OBJECTIVES
@@ -26,6 +26,7 @@ from vitae.randomness import generator
 # Losses are looked at together, this many steps at a time: on a GPU each look waits for all work before it.
 _STEPS_BETWEEN_LOOKS = 50
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
+_RESTART = "train again with --restart"
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,10 @@ class Schedule:
     rise: float = 0.1
 
     def __post_init__(self):
-        for name, smallest in (("epochs", 0), ("batch", 1), ("learning_rate", 0), ("warmup", 0), ("rise", 0)):
-            value = getattr(self, name)
-            if value < smallest or not math.isfinite(value):
-                raise InputError(f"{name} must be {smallest} or more, got {value}.")
+        for name, smallest in (("epochs", 0), ("batch", 1)):
+            require_number(name, getattr(self, name), smallest, whole=True)
+        for name in ("learning_rate", "warmup", "rise"):
+            require_number(name, getattr(self, name), 0)
         for name in ("warmup", "rise"):
             if getattr(self, name) > 1:
                 raise InputError(f"{name} is a part of all steps, so at most 1, got {getattr(self, name)}.")
@@ -151,7 +152,7 @@ def train(
             unseen.append(loss.detach())
             end_of_epoch = position == steps_an_epoch - 1
             if end_of_epoch or len(unseen) == _STEPS_BETWEEN_LOOKS:
-                done.loss_sum += _look(unseen, step, schedule, checkpoint)
+                done.loss_sum += _look(unseen, model, step, schedule, checkpoint)
                 unseen.clear()
                 done.step, done.seconds = step + 1, spent_before + time.monotonic() - started
                 if end_of_epoch:
@@ -167,15 +168,18 @@ def train(
     return done
 
 
-def _look(losses: list[Tensor], step: int, schedule: Schedule, checkpoint: Path | None) -> float:
-    """The sum of losses, once all are known to be finite."""
+def _look(
+    losses: list[Tensor], model: GenerativeModel, step: int, schedule: Schedule, checkpoint: Path | None
+) -> float:
+    """The sum of losses, once all are known to be finite, and the weights that the last of them led to as well."""
     values = torch.stack(losses)
-    finite = values.isfinite()
+    weights = torch.stack([parameter.detach().sum() for parameter in model.parameters()])
+    finite = torch.cat([values, weights.sum()[None].to(values)]).isfinite()
     if not finite.all():
         first = step - len(losses) + 1 + int((~finite).nonzero()[0])
         kept = f" The last finite state is in {checkpoint}." if checkpoint and checkpoint.exists() else ""
         raise NonFiniteLoss(
-            f"the loss stopped being finite in step {first}: try a learning rate below "
+            f"the loss stopped being finite in step {min(first, step)}: try a learning rate below "
             f"{schedule.learning_rate:g} or a longer warm-up.{kept}"
         )
     return float(values.double().sum())
@@ -195,12 +199,15 @@ def _restore(path: Path, fingerprint: str, model: GenerativeModel, optimiser: to
     state = read_checkpoint(path)
     if state.get("fingerprint") != fingerprint:
         raise InputError(
-            f"{path} belongs to another configuration: give that run's settings again to resume it, or delete it "
-            f"(vitae train --restart does) to train with these."
+            f"{path} belongs to another configuration: give that run's settings again to resume it, or {_RESTART} "
+            f"with these."
         )
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
-    return Progress(**{f.name: state[f.name] for f in fields(Progress)})
+    try:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        return Progress(**{f.name: state[f.name] for f in fields(Progress)})
+    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError):
+        raise InputError(f"{path} is not a checkpoint of this run: {_RESTART}.") from None
 
 
 def read_checkpoint(path: Path) -> dict:
@@ -214,7 +221,8 @@ def read_checkpoint(path: Path) -> dict:
     except FileNotFoundError:
         raise InputError(f"there is no {path}: train that run first.") from None
     except Exception as error:  # torch raises half a dozen kinds for a damaged file
-        raise InputError(f"{path} is not a readable checkpoint ({reason(error)}): delete it and train again.") from None
+        # Its text may advise to load the file without protection, so only its kind is passed on.
+        raise InputError(f"{path} is not a readable checkpoint ({type(error).__name__}): {_RESTART}.") from None
     if not isinstance(state, dict) or "model" not in state:
-        raise InputError(f"{path} holds no vitae checkpoint: delete it and train again.")
+        raise InputError(f"{path} holds no vitae checkpoint: {_RESTART}.")
     return state

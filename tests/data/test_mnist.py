@@ -8,6 +8,7 @@ import torch
 
 from vitae import MNIST, InputError
 from vitae.data import mnist
+from vitae.data.base import as_floats
 
 
 def write_idx(path, array):
@@ -198,3 +199,22 @@ def test_preview_of_sources_downloads_nothing(root, no_network):
     assert data_root.startswith("data-root: 60,000")
     assert download.startswith("download: 0 of 4 files")
     assert embedded.startswith("embedded: 4,000")
+
+
+def test_half_a_download_is_no_download(root, monkeypatch, no_network):
+    (root / "MNIST/raw/t10k-labels-idx1-ubyte.gz").unlink()
+    monkeypatch.setattr(mnist.paths, "downloads", lambda: root)
+    assert MNIST.load("train", size=20).source.kind == "embedded"
+
+
+def test_a_damaged_gzip_body_is_named(root):
+    path = root / "MNIST/raw/t10k-images-idx3-ubyte.gz"
+    content = path.read_bytes()
+    path.write_bytes(content[:10] + b"\xff" * 50 + content[60:])
+    with pytest.raises(InputError, match=r"t10k-images-idx3-ubyte\.gz is not a complete gzip file"):
+        MNIST.load("test", root=root)
+
+
+def test_only_bytes_are_divided_by_255():
+    with pytest.raises(InputError, match=r"images must be uint8 .* got torch.float32"):
+        as_floats(torch.rand(1, 1, 2, 2))

@@ -122,7 +122,28 @@ def test_sequential_undoes_in_reverse_order(generator):
     assert (chain.apply(-gamma, there) - points).abs().max() > 0.01, "negating alone would do: the test is too weak"
 
 
+def test_a_strong_contraction_in_float32_is_finite():
+    """e^s underflows and cosh overflows, and their product is an ordinary number."""
+    matrix = affine.matrix(torch.tensor([[-200.0, 0, 0, 0, 0.1, 0.1]]))
+    torch.testing.assert_close(matrix[0, :, :2], torch.tensor([[0.0, 0], [0, 1]]))
+
+
+def test_a_gamma_that_is_not_a_number_does_not_crash_the_backward_pass():
+    gamma = torch.zeros(2, 6)
+    gamma[0, 4] = math.nan
+    gamma.requires_grad_()
+    images = torch.rand(2, 1, 4, 4, requires_grad=True)
+    affine.warp(images, gamma).sum().backward()
+    assert images.grad.isfinite().all()
+
+
 def test_gamma_of_another_shape_is_named():
+    with pytest.raises(InputError, match=r"floating point images of shape 2 x channels .* got torch.uint8 of shape"):
+        affine.warp(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(2, 6))
+    with pytest.raises(InputError, match=r"got torch.float32 of shape \(3, 1, 4, 4\)"):
+        affine.warp(torch.zeros(3, 1, 4, 4), torch.zeros(2, 6))
+    with pytest.raises(InputError, match=r"Sequential\(Affine\(\)\) takes gamma of shape batch x 6, got \(2, 7\)"):
+        Sequential(Affine()).apply(torch.zeros(2, 7), POINTS)
     with pytest.raises(InputError, match=r"batch x 6, got \(2, 5\)"):
         affine.warp(torch.zeros(2, 1, 4, 4), torch.zeros(2, 5))
     with pytest.raises(InputError, match="at least one"):

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vitae.errors import InputError
+
 
 @dataclass(frozen=True)
 class Source:
@@ -46,7 +48,13 @@ class Dataset:
 
 
 def as_floats(images: Tensor) -> Tensor:
-    """uint8 images as float32 in [0, 1]."""
+    """uint8 images as float32 in [0, 1].
+
+    Raises:
+        InputError: the images are not uint8, and dividing them by 255 would be a silent mistake.
+    """
+    if images.dtype != torch.uint8:
+        raise InputError(f"images must be uint8 with values from 0 to 255, got {images.dtype}.")
     return images.to(torch.float32) / 255
 
 

@@ -7,9 +7,11 @@ digits get a new one in every epoch, so a network cannot learn them by heart.
 """
 
 import gzip
+import hashlib
 import math
 import struct
 import sys
+import zlib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +22,7 @@ from torch import Tensor
 
 from vitae import paths
 from vitae.data.base import Dataset, Source, as_floats, missing
-from vitae.errors import InputError, reason, require_known
+from vitae.errors import InputError, reason, require_known, require_number
 from vitae.randomness import generator
 from vitae.transforms import pixel_grid
 
@@ -48,8 +50,10 @@ def read_idx(path: Path) -> np.ndarray:
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (EOFError, gzip.BadGzipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path} is not a complete gzip file ({error}): download it again.") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
         raise InputError(f"{path} is not an IDX file of bytes: download it again.")
     dimensions = content[3]
@@ -166,6 +170,8 @@ class MNIST:
         """
         require_known("split", split, _FILES)
         require_known("source", source, SOURCES)
+        if size is not None:
+            require_number("size", size, 1, whole=True)
         images, labels, origin = cls._find(split, paths.data_root(root), source, size)
         if size is not None and size > len(labels):
             raise InputError(f"{size:,} MNIST {split} digits were asked for, and {origin} has {len(labels):,}.")
@@ -179,7 +185,8 @@ class MNIST:
         if source == "data-root" or (source == "auto" and root is not None):
             return *_read_split(root, split), Source("data-root", "MNIST in torchvision's layout")
         downloaded = paths.downloads()
-        here = all(_find(downloaded, name) for name in _FILES[split])
+        # All four files: half a download must not pair its training digits with embedded test digits.
+        here = all(_find(downloaded, name) for names in _FILES.values() for name in names)
         if source == "download" or (source == "auto" and here):
             if not here:
                 _download(downloaded)
@@ -210,6 +217,12 @@ class MNIST:
 
     def __len__(self) -> int:
         return len(self.digits)
+
+    def fingerprint(self) -> str:
+        """Names the digits themselves: equal for equal images and labels, wherever they came from."""
+        content = hashlib.blake2b(self.upright.cpu().numpy().tobytes(), digest_size=8)
+        content.update(self.digits.tobytes())
+        return content.hexdigest()
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -10,9 +10,9 @@ For a 2 x 2 matrix everything is closed. With s = tr(A) / 2, B = A - s I and del
 
 where cosh_root(d) = cosh(sqrt d) and sinhc_root(d) = sinh(sqrt d) / sqrt d are entire functions of d, cosines and
 sines for negative d. Entire means that nothing happens at the identity (A = 0), at equal eigenvalues (delta = 0) or
-at a singular A: values and gradients are finite everywhere, which a norm-scaled or eigenvalue formula does not give.
-The integral V is smooth in u, so eight Gauss-Legendre nodes give it to rounding while A's
-eigenvalues are below 4 in size (a scaling by e^4).
+at a singular A: values and gradients are finite wherever the map is, which a norm-scaled or eigenvalue formula does
+not give. The integral V is smooth in u, so eight Gauss-Legendre nodes give it to rounding while A's eigenvalues are
+below 4 in size (a scaling by e^4).
 """
 
 import math
@@ -29,8 +29,8 @@ _NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2
 _SERIES_TERMS = 11
 
 
-def _cosh_and_sinhc_of_root(d: Tensor) -> tuple[Tensor, Tensor]:
-    """cosh(sqrt d) and sinh(sqrt d) / sqrt d for real d of either sign, with finite gradients everywhere."""
+def _growing_cosh_and_sinhc(s: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    """e^s cosh(sqrt d) and e^s sinh(sqrt d) / sqrt d for real d of either sign, with finite gradients everywhere."""
     small = d.abs() < 1
     near = torch.where(small, d, 0)
     cosh_near, sinhc_near = torch.zeros_like(d), torch.zeros_like(d)
@@ -40,9 +40,12 @@ def _cosh_and_sinhc_of_root(d: Tensor) -> tuple[Tensor, Tensor]:
     # The branch that is not taken gets a harmless argument: torch.where passes its gradient on, times zero.
     growing = torch.where(d >= 1, d, 1).sqrt()
     turning = torch.where(d <= -1, -d, 1).sqrt()
-    cosh_far = torch.where(d > 0, torch.cosh(growing), torch.cos(turning))
-    sinhc_far = torch.where(d > 0, torch.sinh(growing) / growing, torch.sin(turning) / turning)
-    return torch.where(small, cosh_near, cosh_far), torch.where(small, sinhc_near, sinhc_far)
+    growth = s.exp()
+    # In one exponent: for a strong contraction e^s underflows while cosh overflows, and their product is finite.
+    up, down = torch.exp(s + growing), torch.exp(s - growing)
+    cosh_far = torch.where(d >= 1, (up + down) / 2, growth * torch.cos(turning))
+    sinhc_far = torch.where(d >= 1, (up - down) / (2 * growing), growth * torch.sin(turning) / turning)
+    return torch.where(small, growth * cosh_near, cosh_far), torch.where(small, growth * sinhc_near, sinhc_far)
 
 
 def expm_affine(generator: Tensor) -> Tensor:
@@ -61,9 +64,8 @@ def expm_affine(generator: Tensor) -> Tensor:
     delta = B[..., 0, 0] ** 2 + B[..., 0, 1] * B[..., 1, 0]
 
     u = generator.new_tensor([*_NODES, 1.0])
-    cosh, sinhc = _cosh_and_sinhc_of_root(delta[..., None] * u**2)
-    growth = torch.exp(s[..., None] * u)
-    along_identity, along_B = growth * cosh, growth * u * sinhc
+    along_identity, along_B = _growing_cosh_and_sinhc(s[..., None] * u, delta[..., None] * u**2)
+    along_B = along_B * u
 
     w = generator.new_tensor(_WEIGHTS)
     Bt = (B @ t[..., None])[..., 0]

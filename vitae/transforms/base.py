@@ -28,7 +28,8 @@ def resample(images: Tensor, points: Tensor) -> Tensor:
         `batch x channels x height x width`.
     """
     batch, _, height, width = images.shape
-    where = points.reshape(batch, height, width, 2)
+    # Points that are not numbers crash grid_sample's backward pass on a CPU, without a message.
+    where = points.reshape(batch, height, width, 2).nan_to_num(nan=0.0)
     return F.grid_sample(images, where, mode="bilinear", padding_mode="border", align_corners=False)
 
 
@@ -52,7 +53,7 @@ class Transformation(ABC):
 
     def warp(self, images: Tensor, gamma: Tensor, *, inverse: bool = False) -> Tensor:
         """T_gamma(images), a new tensor `batch x channels x height x width`; see the module for the convention."""
-        self.check(gamma)
+        self._check_images(images, gamma)
         grid = pixel_grid(*images.shape[-2:], dtype=images.dtype, device=images.device)
         return resample(images, self.apply(gamma, grid, inverse=inverse))
 
@@ -60,6 +61,14 @@ class Transformation(ABC):
         """Raise `InputError` unless gamma is `batch x dim`."""
         if gamma.ndim != 2 or gamma.shape[1] != self.dim:
             raise InputError(f"{self} takes gamma of shape batch x {self.dim}, got {tuple(gamma.shape)}.")
+
+    def _check_images(self, images: Tensor, gamma: Tensor) -> None:
+        self.check(gamma)
+        if images.ndim != 4 or len(images) != len(gamma) or not images.is_floating_point():
+            raise InputError(
+                f"{self} warps floating point images of shape {len(gamma)} x channels x height x width with this "
+                f"gamma, got {images.dtype} of shape {tuple(images.shape)}."
+            )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -78,6 +87,7 @@ class Sequential(Transformation):
         self.dim = sum(part.dim for part in parts)
 
     def apply(self, gamma: Tensor, points: Tensor, *, inverse: bool = False) -> Tensor:
+        self.check(gamma)
         pairs = list(zip(self.parts, gamma.split([part.dim for part in self.parts], dim=1), strict=True))
         for part, own in reversed(pairs) if inverse else pairs:
             points = part.apply(own, points, inverse=inverse)
