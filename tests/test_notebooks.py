@@ -30,6 +30,7 @@ def test_nbval_has_something_to_compare(notebook):
     assert compared, "no cell of this notebook is compared with its stored output"
     for cell in compared:
         assert cell.outputs, f"no stored output: {cell.source[:60]}"
+        assert cell.execution_count, "nbval takes a cell without a count for one that never ran"
         assert all(output.output_type == "stream" and output.name == "stdout" for output in cell.outputs)
 
 
