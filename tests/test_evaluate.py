@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from vitae import evaluate, randomness
+from vitae import InputError, evaluate, randomness
 from vitae.data.base import as_floats
 from vitae.experiments import build, configure
 from vitae.objectives import elbo_per_image
@@ -64,6 +64,11 @@ def test_log_likelihood_carries_no_warmup_and_no_beta(images):
     output = model(x, torch.Generator().manual_seed(3))
     by_hand = model.likelihood.log_prob(x, output.mean) - output.latents.joint().kl_to_prior().sum(1)
     torch.testing.assert_close(elbo_per_image(output), by_hand)
+
+
+def test_no_samples_are_no_estimate(images):
+    with pytest.raises(InputError, match="samples must be a whole number of 1 or more, got 0"):
+        evaluate.log_likelihood(linear_gaussian.model(), images, samples=0, seed=0)
 
 
 @pytest.fixture

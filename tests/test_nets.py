@@ -78,3 +78,26 @@ def test_no_generator_means_the_mean():
 def test_repeat_is_image_major():
     q = Gaussian(torch.tensor([[1.0], [2.0]]), torch.zeros(2, 1)).repeat(2)
     assert q.mean[:, 0].tolist() == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: MLPEncoder((1, 4, 4), 2, hidden=(8, 0)),
+        lambda: MLPDecoder((1, 4, 4), 0),
+        lambda: ParameterDecoder(0, 6),
+        lambda: ConvDecoder((1, 8, 8), 0),
+    ],
+)
+def test_widths_of_nothing_are_refused(make):
+    with pytest.raises(InputError, match="need a width of 1 or more"):
+        make()
+
+
+def test_networks_without_hidden_layers_are_linear():
+    z = torch.randn(5, 2)
+    decoder = MLPDecoder((1, 2, 2), 2, hidden=())
+    torch.testing.assert_close(decoder(z) + decoder(-z), 2 * decoder(torch.zeros(5, 2)))
+    assert MLPEncoder((1, 2, 2), 3, hidden=())(torch.rand(5, 1, 2, 2)).mean.shape == (5, 3)
+    with pytest.raises(InputError, match="at least one entry in channels"):
+        ConvEncoder((1, 8, 8), 2, channels=())

@@ -9,6 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vitae.data.base import as_floats
+from vitae.errors import require_number
 from vitae.models.base import GenerativeModel
 from vitae.nets import gaussian_log_prob
 from vitae.objectives import elbo_per_image
@@ -76,6 +77,7 @@ def log_likelihood(
     Args:
         images: uint8, `n x channels x height x width`, on the model's device.
     """
+    require_number("samples", samples, 1, whole=True)
     model.eval()
     pixels = math.prod(images.shape[1:])
     per_chunk = max(1, min(samples, _PIXELS_A_CHUNK // pixels))

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from vitae.errors import InputError
 from vitae.nets import gaussian_log_prob
 
 
@@ -36,6 +37,8 @@ class GaussianPixels(nn.Module):
 
     def __init__(self, variance: float | None = None):
         super().__init__()
+        if variance is not None and not variance > 0:
+            raise InputError(f"the variance of pixels must be above 0, got {variance}.")
         start = torch.tensor(0.1 if variance is None else variance).log()
         self.log_variance = nn.Parameter(start, requires_grad=variance is None)
 

@@ -72,6 +72,9 @@ class _Encoder(nn.Module):
 
 
 def _perceptron(widths: list[int]) -> list[nn.Module]:
+    """Fully connected layers; raises `InputError` for a width below 1."""
+    if min(widths) < 1:
+        raise InputError(f"layers and latents need a width of 1 or more, got {widths}.")
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.1)]
@@ -82,8 +85,8 @@ class MLPEncoder(_Encoder):
     """Flatten, then fully connected layers of the given widths."""
 
     def __init__(self, shape: Shape, latents: int, hidden: tuple[int, ...] = (512, 256)):
-        trunk = nn.Sequential(nn.Flatten(), *_perceptron([math.prod(shape), *hidden]))
-        super().__init__(shape, trunk, hidden[-1], latents)
+        widths = [math.prod(shape), *hidden]
+        super().__init__(shape, nn.Sequential(nn.Flatten(), *_perceptron(widths)), widths[-1], latents)
 
 
 class MLPDecoder(nn.Module):
@@ -102,6 +105,8 @@ class MLPDecoder(nn.Module):
 
 def _halvings(shape: Shape, layers: int) -> list[tuple[int, int]]:
     """Heights and widths after 0, 1, ... `layers` convolutions of stride two."""
+    if layers < 1:
+        raise InputError("a convolutional network needs at least one entry in channels: use an MLP instead.")
     sizes = [tuple(shape[1:])]
     for _ in range(layers):
         sizes.append(tuple((side + 1) // 2 for side in sizes[-1]))
@@ -158,7 +163,8 @@ class ParameterDecoder(nn.Module):
 
     def __init__(self, latents: int, dim: int, hidden: tuple[int, ...] = (128,), start: float = 0.1):
         super().__init__()
-        self.layers = nn.Sequential(*_perceptron([latents, *hidden]), nn.Linear(hidden[-1], dim))
+        widths = [latents, *hidden]
+        self.layers = nn.Sequential(*_perceptron(widths), nn.Linear(widths[-1], dim))
         last = self.layers[-1]
         with torch.no_grad():
             last.weight.mul_(start)

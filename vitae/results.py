@@ -118,7 +118,10 @@ def require_writable(path: Path) -> None:
     Raises:
         InputError: a file could not be written at `path`.
     """
-    write_text(path.with_name(".writable"), "")
+    probe = path.with_name(f".{path.name}.writable")
+    write_text(probe, "")
+    # Another run of the same name may have been here at the same time.
+    probe.unlink(missing_ok=True)
 
 
 def write(path: Path, record: dict) -> None:

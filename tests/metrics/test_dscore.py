@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from vitae import d_score, predictability
+from vitae import InputError, d_score, predictability
 from vitae.metrics import neighbours
 from vitae.metrics.dscore import disentanglement
 
@@ -88,3 +88,17 @@ def test_predictability_is_accuracy_for_classes_and_r_squared_for_the_others(fac
 def test_neighbours_on_a_handful_of_codes_use_all_of_them():
     codes = np.arange(4.0)[:, None]
     assert neighbours.r_squared(codes, codes[:, 0], codes, codes[:, 0]) == pytest.approx(0.0)
+
+
+def test_arrays_that_do_not_belong_together_are_named(factors):
+    codes = factors.copy()
+    half = len(codes) // 2
+    with pytest.raises(InputError, match=r"train codes must be n x d .* got \(1500, 3\) and \(1499, 3\)"):
+        d_score(codes[:half], factors[: half - 1], codes[half:], factors[half:], CLASSES)
+    with pytest.raises(InputError, match="there are 3 train factors and 2 entries in classes"):
+        predictability(codes[:half], factors[:half], codes[half:], factors[half:], CLASSES[:2])
+    with pytest.raises(InputError, match="needs two factors or more"):
+        d_score(codes[:half], factors[:half, :1], codes[half:], factors[half:, :1], (True,))
+    codes[-1, 0] = np.nan
+    with pytest.raises(InputError, match="some test codes are not finite"):
+        scored(codes, factors)

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vitae.errors import InputError
 from vitae.metrics import neighbours
+from vitae.metrics.neighbours import check_arrays
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,13 @@ def d_score(
         train_codes, test_codes: all latents side by side, `n x d`.
         train_factors, test_factors: `n x k`, k >= 2.
         classes: for each factor whether its values are classes (else they are cut into ten).
+
+    Raises:
+        InputError: arrays that do not belong together, fewer than two factors, or codes that are not finite.
     """
+    check_arrays(train_codes, train_factors, test_codes, test_factors, classes)
+    if len(classes) < 2:
+        raise InputError("a D_score needs two factors or more: with one there is nothing to be entangled with.")
     importance = np.zeros((train_codes.shape[1], len(classes)))
     for j, is_class in enumerate(classes):
         train_labels, test_labels = train_factors[:, j], test_factors[:, j]

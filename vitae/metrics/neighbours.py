@@ -6,9 +6,29 @@ holds a factor in a twisted form still gets credit.
 
 import numpy as np
 
+from vitae.errors import InputError
+
 # scikit-learn is imported where it is used: it takes as long to import as torch, and only scoring needs it.
 
 NEIGHBOURS = 10
+
+
+def check_arrays(train_codes, train_factors, test_codes, test_factors, classes) -> None:
+    """Refuse arrays of which no score could be computed, or a wrong one.
+
+    Raises:
+        InputError: naming what does not fit.
+    """
+    for part, codes, factors in (("train", train_codes, train_factors), ("test", test_codes, test_factors)):
+        if np.ndim(codes) != 2 or np.ndim(factors) != 2 or len(codes) != len(factors) or len(codes) == 0:
+            raise InputError(
+                f"{part} codes must be n x d and {part} factors n x k with the same n above 0, got "
+                f"{np.shape(codes)} and {np.shape(factors)}."
+            )
+        if np.shape(factors)[1] != len(classes):
+            raise InputError(f"there are {np.shape(factors)[1]} {part} factors and {len(classes)} entries in classes.")
+        if not np.isfinite(codes).all():
+            raise InputError(f"some {part} codes are not finite: look at the training of the model they are from.")
 
 
 def equal_frequency_classes(values: np.ndarray, reference: np.ndarray, count: int = 10) -> np.ndarray:

@@ -18,7 +18,11 @@ def predictability(
         train_codes, test_codes: posterior means of one latent space, `n x d`.
         train_factors, test_factors: `n x k`.
         classes: for each factor whether its values are classes.
+
+    Raises:
+        InputError: arrays that do not belong together, or codes that are not finite.
     """
+    neighbours.check_arrays(train_codes, train_factors, test_codes, test_factors, classes)
     return [
         (neighbours.accuracy if is_class else neighbours.r_squared)(
             train_codes, train_factors[:, j], test_codes, test_factors[:, j]
