@@ -244,6 +244,10 @@ COLUMNS = (
 )
 
 
+# Those that fit on a page beside the poster's; what spaces know of the digit is in `knowledge_table`.
+SCORES = COLUMNS[:4]
+
+
 def intervals(records: list[dict], name: str) -> dict[str, Interval]:
     """Each model's interval over its seeds of one number, models without that number left out."""
     by_model: dict[str, list[float]] = {}
@@ -254,26 +258,33 @@ def intervals(records: list[dict], name: str) -> dict[str, Interval]:
     return {model: Interval.of(numbers) for model, numbers in by_model.items()}
 
 
-def table(records: list[dict], names: dict[str, str], *, poster: dict | None = None) -> list[list[str]]:
+def table(
+    records: list[dict],
+    names: dict[str, str],
+    *,
+    columns: tuple[Column, ...] = COLUMNS,
+    poster: dict | None = None,
+) -> list[list[str]]:
     """Rows of text, the heading first, the models in the order of `names`, then any others.
 
     Args:
         records: of one profile and dataset; others never share a table.
         names: row name -> printed name.
+        columns: what to show.
         poster: row name -> (ELBO, log p(x), D_score) to put beside, for instance `POSTER["mnist"]`.
     """
     if len({(r["configuration"]["profile"], r["configuration"]["dataset"]) for r in records}) > 1:
         raise InputError("records of different profiles or datasets never share a table.")
     if len({record["data"]["source"] for record in records}) > 1:
         raise InputError("records of different data sources never share a table: train all with one --source.")
-    heading = ["model", "seeds", *[column.heading for column in COLUMNS]]
+    heading = ["model", "seeds", *[column.heading for column in columns]]
     if poster:
         heading += ["poster: ELBO", "log p(x)", "D_score"]
     rows = [heading]
-    columns = [(column, intervals(records, column.name)) for column in COLUMNS]
+    found = [(column, intervals(records, column.name)) for column in columns]
     for model in _in_order(records, names):
         seeds = sum(record["configuration"]["model"] == model for record in records)
-        cells = [found[model].text(column.digits) if model in found else "" for column, found in columns]
+        cells = [cell[model].text(column.digits) if model in cell else "" for column, cell in found]
         row = [names.get(model, model), str(seeds), *cells]
         if poster:
             row += [f"{number:g}" for number in poster[model]] if model in poster else [""] * 3
@@ -299,12 +310,10 @@ def _in_order(records: list[dict], names: dict[str, str]) -> list[str]:
 
 
 def as_markdown(rows: list[list[str]]) -> str:
-    """A table as Markdown, numbers to the right."""
-    heading, *body = rows
-    ruler = ["---", *["---:"] * (len(heading) - 1)]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("_", r"\_") for cell in row) + " |" for row in [heading, ruler, *body]
-    )
+    """A table as Markdown, numbers to the right, each in one line with its interval."""
+    cells = [[cell.replace("_", r"\_").replace(" ± ", "\u00a0±\u00a0") for cell in row] for row in rows]
+    lines = [cells[0], ["---", *["---:"] * (len(cells[0]) - 1)], *cells[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def as_text(rows: list[list[str]]) -> str:
