@@ -279,7 +279,7 @@ def table(
         raise InputError("records of different data sources never share a table: train all with one --source.")
     heading = ["model", "seeds", *[column.heading for column in columns]]
     if poster:
-        heading += ["poster: ELBO", "log p(x)", "D_score"]
+        heading += ["poster: ELBO", "poster: log p(x)", "poster: D_score"]
     rows = [heading]
     found = [(column, intervals(records, column.name)) for column in columns]
     for model in _in_order(records, names):
