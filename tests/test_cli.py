@@ -81,6 +81,19 @@ def test_a_learning_rate_that_diverges_is_said_in_one_sentence(model, capsys):
     assert not (paths.runs("smoke", "mnist") / f"{model}-seed0-learning_rate=1000000.0.pt").exists()
 
 
+def test_a_finished_run_with_a_score_that_is_null_is_still_described(capsys):
+    assert main(SMOKE) == 0
+    path = paths.records() / "smoke/mnist/vae-seed0.json"
+    record = json.loads(path.read_text())
+    record["scores"]["d_score"] = record["scores"]["predictability"]["z"]["dx"] = None
+    path.write_text(json.dumps(record))
+    capsys.readouterr()
+    assert main(SMOKE) == 0
+    printed = capsys.readouterr().out
+    assert "D_score nan" in printed
+    assert "dx nan" in printed
+
+
 def test_a_record_of_another_schema_stops_the_table(capsys):
     path = paths.records() / "quick/mnist/vae-seed0.json"
     path.parent.mkdir(parents=True)

@@ -150,14 +150,13 @@ def _describe(record: dict) -> None:
     print(f"{record['run']} ({record['configuration']['profile']}), {record['parameters']:,} parameters")
     print(f"data: {data['location']}; {data['train']:,} to train, {data['evaluated']:,} {data['evaluated_on']}")
     print(
-        f"nats per image: train ELBO {scores['train_elbo']['mean']:.1f}, test ELBO {scores['test_elbo']['mean']:.1f}, "
-        f"log p(x) {scores['log_likelihood']['mean']:.1f} (K = {scores['samples']:,})"
+        f"nats per image: train ELBO {results.value(record, 'train_elbo'):.1f}, "
+        f"test ELBO {results.value(record, 'test_elbo'):.1f}, "
+        f"log p(x) {results.value(record, 'log_likelihood'):.1f} (K = {scores['samples']:,})"
     )
-    print(f"D_score {scores['d_score']:.3f}")
+    print(f"D_score {results.value(record, 'd_score'):.3f}")
     for space, factors in scores["predictability"].items():
-        known = ", ".join(
-            f"{name} {'n/a' if score is None else format(score, '.2f')}" for name, score in factors.items()
-        )
+        known = ", ".join(f"{name} {results.value(record, f'{space}:{name}'):.2f}" for name in factors)
         print(f"from {space}: {known}  (accuracy of classes, R^2 of the others)")
     seconds = record["seconds"]
     print(f"{seconds['train']:.0f} s training, {seconds['evaluate']:.0f} s evaluation, on {record['device']}")

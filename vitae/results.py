@@ -300,7 +300,7 @@ def knowledge_table(records: list[dict], names: dict[str, str]) -> list[list[str
         own = [record for record in records if record["configuration"]["model"] == model]
         for space in own[0]["scores"]["predictability"]:
             found = [intervals(own, f"{space}:{factor}") for factor in factors]
-            rows.append([names.get(model, model), space, *[f"{cell[model].text(2)}" if cell else "" for cell in found]])
+            rows.append([names.get(model, model), space, *[cell[model].text(2) if cell else "" for cell in found]])
     return rows
 
 
