@@ -14,11 +14,12 @@ from vitae.metrics.spaces import predictability
 from vitae.models import VAE, VITAE
 from vitae.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, ParameterDecoder
 from vitae.train import Schedule
-from vitae.transforms import Affine, Sequential
+from vitae.transforms import CPAB, Affine, Sequential
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CPAB",
     "MNIST",
     "VAE",
     "VITAE",

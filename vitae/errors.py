@@ -8,6 +8,10 @@ class InputError(ValueError):
     """What was asked for cannot be done as asked; the message says what, where and what to do instead."""
 
 
+class NotFiniteError(InputError):
+    """A number that has to be finite is not; in training, a sign that it has diverged."""
+
+
 def reason(error: Exception) -> str:
     """The first line of what an error says, or its kind if it says nothing: to be part of a sentence."""
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".:")

@@ -261,9 +261,8 @@ def velocity_fields(transformation: Transformation, gammas: Tensor, titles: list
     figure, axes = _subplots(1, len(gammas), figsize=(2.4 * len(gammas), 2.6))
     grid = pixel_grid(9, 9)
     seeds = pixel_grid(3, 3)
-    tiny = 1e-3
     for cell, gamma, title in zip(axes[0], gammas, titles, strict=True):
-        velocity = (transformation.apply(tiny * gamma[None], grid)[0] - grid) / tiny
+        velocity = transformation.velocity(grid, gamma[None])[0]
         cell.quiver(*grid.T, velocity[:, 0], velocity[:, 1], angles="xy", color="0.65", width=0.006)
         times = torch.linspace(0, 1, steps)
         paths_of_seeds = transformation.apply(times[:, None] * gamma, seeds)

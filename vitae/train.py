@@ -17,7 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vitae.data.base import as_floats
-from vitae.errors import InputError, require_number
+from vitae.errors import InputError, NotFiniteError, require_number
 from vitae.files import write_tensors
 from vitae.models.base import GenerativeModel
 from vitae.objectives import OBJECTIVES
@@ -143,7 +143,10 @@ def train(
 
             for group in optimiser.param_groups:
                 group["lr"] = schedule.learning_rate_at(step / steps)
-            output = model(x, generator(device, seed, "noise", step))
+            try:
+                output = model(x, generator(device, seed, "noise", step))
+            except NotFiniteError:
+                raise _diverged(step, schedule, checkpoint) from None
             loss = loss_of(output, kl_weight=schedule.kl_weight_at(step / steps), **strength)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -177,12 +180,16 @@ def _look(
     finite = torch.cat([values, weights.sum()[None].to(values)]).isfinite()
     if not finite.all():
         first = step - len(losses) + 1 + int((~finite).nonzero()[0])
-        kept = f" The last finite state is in {checkpoint}." if checkpoint and checkpoint.exists() else ""
-        raise NonFiniteLoss(
-            f"the loss stopped being finite in step {min(first, step)}: try a learning rate below "
-            f"{schedule.learning_rate:g} or a longer warm-up.{kept}"
-        )
+        raise _diverged(min(first, step), schedule, checkpoint)
     return float(values.double().sum())
+
+
+def _diverged(step: int, schedule: Schedule, checkpoint: Path | None) -> NonFiniteLoss:
+    kept = f" The last finite state is in {checkpoint}." if checkpoint and checkpoint.exists() else ""
+    return NonFiniteLoss(
+        f"the loss stopped being finite in step {step}: try a learning rate below {schedule.learning_rate:g} or a "
+        f"longer warm-up.{kept}"
+    )
 
 
 def _save(path: Path, fingerprint: str, model: GenerativeModel, optimiser: torch.optim.Optimizer, done: Progress):

@@ -14,5 +14,6 @@ reason.
 
 from vitae.transforms.affine import Affine
 from vitae.transforms.base import Sequential, Transformation, pixel_grid, resample
+from vitae.transforms.cpab import CPAB
 
-__all__ = ["Affine", "Sequential", "Transformation", "pixel_grid", "resample"]
+__all__ = ["CPAB", "Affine", "Sequential", "Transformation", "pixel_grid", "resample"]

@@ -44,7 +44,7 @@ class Transformation(ABC):
 
         Args:
             gamma: `batch x dim`.
-            points: `batch x n x 2`, or `n x 2` for the same points in every transformation of the batch.
+            points: `batch x n x 2`, or `n x 2` or `1 x n x 2` for the same points in every transformation.
             inverse: move by the inverse map, for a one-parameter flow `T_-gamma`.
 
         Returns:
@@ -53,22 +53,76 @@ class Transformation(ABC):
 
     def warp(self, images: Tensor, gamma: Tensor, *, inverse: bool = False) -> Tensor:
         """T_gamma(images), a new tensor `batch x channels x height x width`; see the module for the convention."""
-        self._check_images(images, gamma)
+        self.check_images(images, gamma)
         grid = pixel_grid(*images.shape[-2:], dtype=images.dtype, device=images.device)
-        return resample(images, self.apply(gamma, grid, inverse=inverse))
+        return self.sample(images, gamma, grid, inverse=inverse)
+
+    def sample(self, images: Tensor, gamma: Tensor, points: Tensor, *, inverse: bool = False) -> Tensor:
+        """Images read where T_gamma moves points: `warp` for a grid of your own.
+
+        A family with a kernel that moves and reads in one pass overrides this.
+
+        Args:
+            images: `batch x channels x height x width`.
+            gamma: `batch x dim`.
+            points: where each output pixel starts, row by row: `batch x (height * width) x 2`, or without the batch.
+        """
+        points = self.check_sample(images, gamma, points)
+        return resample(images, self.apply(gamma, points, inverse=inverse))
+
+    def jacobian_determinant(self, gamma: Tensor, points: Tensor) -> Tensor:
+        """det of the derivative of T_gamma at points, `batch x n`: by how much it magnifies areas, 1 at gamma = 0."""
+        points = points.expand(len(gamma), -1, -1).detach().requires_grad_()
+        with torch.enable_grad():
+            x, y = self.apply(gamma.detach(), points).unbind(-1)
+            (of_x,) = torch.autograd.grad(x.sum(), points, retain_graph=True)
+            (of_y,) = torch.autograd.grad(y.sum(), points)
+        return of_x[..., 0] * of_y[..., 1] - of_x[..., 1] * of_y[..., 0]
 
     def check(self, gamma: Tensor) -> None:
-        """Raise `InputError` unless gamma is `batch x dim`."""
-        if gamma.ndim != 2 or gamma.shape[1] != self.dim:
-            raise InputError(f"{self} takes gamma of shape batch x {self.dim}, got {tuple(gamma.shape)}.")
-
-    def _check_images(self, images: Tensor, gamma: Tensor) -> None:
-        self.check(gamma)
-        if images.ndim != 4 or len(images) != len(gamma) or not images.is_floating_point():
+        """Raise `InputError` unless gamma is `batch x dim`, of floating point."""
+        if gamma.ndim != 2 or gamma.shape[1] != self.dim or not gamma.is_floating_point():
             raise InputError(
-                f"{self} warps floating point images of shape {len(gamma)} x channels x height x width with this "
+                f"{self} takes floating point gamma of shape batch x {self.dim}, got {gamma.dtype} of shape "
+                f"{tuple(gamma.shape)}."
+            )
+
+    def check_points(self, gamma: Tensor, points: Tensor) -> Tensor:
+        """Points as `batch x n x 2`, or as `1 x n x 2` if they are shared.
+
+        Raises:
+            InputError: gamma is not `batch x dim`, or points are neither `batch x n x 2` nor `n x 2` of gamma's type.
+        """
+        self.check(gamma)
+        fits = points.ndim == 2 or (points.ndim == 3 and len(points) in (1, len(gamma)))
+        if not fits or points.shape[-1] != 2 or points.dtype != gamma.dtype:
+            raise InputError(
+                f"{self} moves points of shape n x 2 or {len(gamma)} x n x 2 with this gamma, of its {gamma.dtype}, "
+                f"got {points.dtype} of shape {tuple(points.shape)}."
+            )
+        return points if points.ndim == 3 else points[None]
+
+    def check_images(self, images: Tensor, gamma: Tensor) -> None:
+        """Raise `InputError` unless gamma is `batch x dim` and images are `batch x channels x height x width` of its
+        type."""
+        self.check(gamma)
+        if images.ndim != 4 or len(images) != len(gamma) or images.dtype != gamma.dtype:
+            raise InputError(
+                f"{self} warps images of {gamma.dtype} of shape {len(gamma)} x channels x height x width with this "
                 f"gamma, got {images.dtype} of shape {tuple(images.shape)}."
             )
+
+    def check_sample(self, images: Tensor, gamma: Tensor, points: Tensor) -> Tensor:
+        """All three checks, and as many points as pixels; returns what `check_points` does."""
+        self.check_images(images, gamma)
+        points = self.check_points(gamma, points)
+        height, width = images.shape[-2:]
+        if points.shape[1] != height * width:
+            raise InputError(
+                f"images of {height} x {width} pixels are read at {height * width} points, row by row, got "
+                f"{points.shape[1]}."
+            )
+        return points
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
@@ -88,10 +142,22 @@ class Sequential(Transformation):
 
     def apply(self, gamma: Tensor, points: Tensor, *, inverse: bool = False) -> Tensor:
         self.check(gamma)
-        pairs = list(zip(self.parts, gamma.split([part.dim for part in self.parts], dim=1), strict=True))
-        for part, own in reversed(pairs) if inverse else pairs:
+        for part, own in self._pairs(gamma, inverse):
             points = part.apply(own, points, inverse=inverse)
         return points
+
+    def sample(self, images: Tensor, gamma: Tensor, points: Tensor, *, inverse: bool = False) -> Tensor:
+        points = self.check_sample(images, gamma, points)
+        pairs = self._pairs(gamma, inverse)
+        for part, own in pairs[:-1]:
+            points = part.apply(own, points, inverse=inverse)
+        part, own = pairs[-1]
+        return part.sample(images, own, points, inverse=inverse)
+
+    def _pairs(self, gamma: Tensor, inverse: bool) -> list[tuple[Transformation, Tensor]]:
+        """Parts and their parameters in the order in which they move a point."""
+        pairs = list(zip(self.parts, gamma.split([part.dim for part in self.parts], dim=1), strict=True))
+        return pairs[::-1] if inverse else pairs
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(map(repr, self.parts))})"

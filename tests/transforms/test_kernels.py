@@ -1,0 +1,268 @@
+"""The compiled kernels against the plain torch of `flow` and `exponential`, and their place in torch."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitae.transforms import CPAB, Affine, cpu, exponential, flow, operators, pixel_grid, resample
+
+ROOT = Path(__file__).resolve().parents[2]
+TOLERANCE = {torch.float32: {"rtol": 1e-5, "atol": 1e-5}, torch.float64: {"rtol": 1e-11, "atol": 1e-12}}
+
+
+def field(rows, columns, batch, generator, dtype, size=0.3):
+    dim = len(flow.free_components(rows, columns, False))
+    gamma = size / max(rows, columns) * torch.randn(batch, dim, generator=generator, dtype=dtype)
+    steps = torch.randint(1, 20, (batch,), generator=generator, dtype=torch.int32)
+    return flow.coefficients_of(gamma, rows, columns, False), steps
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.integers(0, 4),
+    st.tuples(st.integers(1, 3), st.integers(1, 40), st.integers(1, 40)),
+    st.booleans(),
+    st.sampled_from([torch.float32, torch.float64]),
+    st.integers(0, 2**31),
+)
+def test_cpab_on_the_cpu_is_the_reference(mesh, batch, shape, shared, dtype, seed):
+    generator = torch.Generator().manual_seed(seed)
+    channels, height, width = shape
+    coefficients, steps = field(*mesh, batch, generator, dtype)
+    n = height * width
+    points = 2.6 * torch.rand(1 if shared else batch, n, 2, generator=generator, dtype=dtype) - 1.3
+    # Smooth images: where neighbouring pixels differ by one, rounding of a place is magnified by the image's size.
+    images = torch.rand(batch, channels, height, width, generator=generator, dtype=dtype) / max(height, width)
+    close = TOLERANCE[dtype]
+    torch.testing.assert_close(
+        cpu.moved(coefficients, steps, points, *mesh, height, width),
+        flow.moved(coefficients, steps, points, *mesh, height, width),
+        **close,
+    )
+    torch.testing.assert_close(
+        cpu.sample(coefficients, steps, points, images, *mesh),
+        flow.sample(coefficients, steps, points, images, *mesh),
+        **close,
+    )
+
+
+@pytest.mark.parametrize("mesh", [(1, 1), (2, 4), (8, 8)])
+def test_adjoints_of_the_kernels_and_of_the_reference_are_autograds(mesh, generator):
+    """Three routes to the same number: by hand on the CPU, by hand in torch, and by torch's own autograd."""
+    coefficients, steps = field(*mesh, 3, generator, torch.float64)
+    points = 2.4 * torch.rand(3, 17 * 19, 2, generator=generator, dtype=torch.float64) - 1.2
+    images = torch.rand(3, 2, 17, 19, generator=generator, dtype=torch.float64)
+    leaves = [each.clone().requires_grad_() for each in (coefficients, points, images)]
+    out = flow.sample(leaves[0], steps, *leaves[1:], *mesh)
+    cotangent = torch.randn(out.shape, generator=generator, dtype=torch.float64)
+    expected = torch.autograd.grad(out, leaves, cotangent)
+    for module in (cpu, flow):
+        found = module.adjoint(coefficients, steps, 20, points, images, cotangent, *mesh, True, True)
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+    ends = flow.moved(*[leaves[0], steps, leaves[1]], *mesh, 17, 19)
+    expected = torch.autograd.grad(ends, leaves[:2], torch.ones_like(ends))
+    nothing, ones = images[:, :0], torch.ones(3, 2, 17 * 19, dtype=torch.float64)
+    for module in (cpu, flow):
+        found = module.adjoint(coefficients, steps, 20, points, nothing, ones, *mesh, True, False)
+        for one, other in zip(found[:2], expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_triton_kernels_are_the_reference_in_tritons_interpreter():
+    """No GPU is needed for their arithmetic; a process of its own, since the interpreter is chosen at import."""
+    pytest.importorskip("triton", reason="triton comes with torch for Linux only")
+    script = """
+import torch
+from vitae.transforms import flow, gpu, pixel_grid
+
+generator = torch.Generator().manual_seed(0)
+for dtype, close in ((torch.float32, 2e-4), (torch.float64, 1e-10)):
+    gamma = 0.2 * torch.randn(3, len(flow.free_components(2, 3, False)), generator=generator, dtype=dtype)
+    coefficients = flow.coefficients_of(gamma, 2, 3, False)
+    steps = torch.tensor([5, 9, 2], dtype=torch.int32)
+    images = torch.rand(3, 2, 11, 13, generator=generator, dtype=dtype)
+    scattered = 2.4 * torch.rand(3, 143, 2, generator=generator, dtype=dtype) - 1.2
+    for points in (pixel_grid(11, 13, dtype=dtype)[None], scattered):
+        mesh = (coefficients, steps)
+        of_images = torch.randn(images.shape, generator=generator, dtype=dtype)
+        of_ends = torch.randn(3, 2, 143, generator=generator, dtype=dtype)
+        for module in (gpu, flow):
+            found = [
+                module.moved(*mesh, points, 2, 3, 11, 13),
+                module.sample(*mesh, points, images, 2, 3),
+                *module.adjoint(*mesh, 9, points, images, of_images, 2, 3, True, True),
+                *module.adjoint(*mesh, 9, points, images[:, :0], of_ends, 2, 3, True, False)[:2],
+            ]
+            if module is gpu:
+                ours = found
+        for number, (one, other) in enumerate(zip(ours, found, strict=True)):
+            torch.testing.assert_close(one, other, rtol=close, atol=close, msg=f"result {number} of {dtype}")
+print("equal")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "equal", done.stderr[-2000:]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(-3, 3, width=32), min_size=6, max_size=6), st.integers(0, 2**31))
+def test_affine_kernels_are_the_reference(values, seed):
+    generator = torch.Generator().manual_seed(seed)
+    gamma = torch.tensor([values, values[::-1]], dtype=torch.float64).requires_grad_()
+    maps = exponential.expm(gamma)
+    torch.testing.assert_close(cpu.expm(gamma.detach()), maps.detach(), rtol=1e-12, atol=1e-12)
+    cotangent = torch.randn(2, 6, generator=generator, dtype=torch.float64)
+    (expected,) = torch.autograd.grad(maps, gamma, cotangent, retain_graph=True)
+    torch.testing.assert_close(cpu.expm_adjoint(gamma.detach(), cotangent), expected, rtol=1e-9, atol=1e-9)
+
+    images = torch.rand(2, 3, 6, 5, generator=generator, dtype=torch.float64).requires_grad_()
+    points = (2.2 * torch.rand(2, 30, 2, generator=generator, dtype=torch.float64) - 1.1).requires_grad_()
+    maps = maps.detach().requires_grad_()
+    x, y = points.unbind(-1)
+    a, b, c, d, tx, ty = maps[..., None].unbind(1)
+    out = resample(images, torch.stack([a * x + b * y + tx, c * x + d * y + ty], -1))
+    plain = [each.detach() for each in (maps, points, images)]
+    torch.testing.assert_close(cpu.affine_sample(*plain), out.detach())
+    cotangent = torch.randn(out.shape, generator=generator, dtype=torch.float64)
+    expected = torch.autograd.grad(out, (maps, points, images), cotangent)
+    for one, other in zip(cpu.affine_adjoint(*plain, cotangent, True, True), expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("transformation", [CPAB((2, 4)), Affine()], ids=repr)
+def test_without_kernels_the_fallback_says_so_once_and_gives_the_same(transformation, monkeypatch, generator):
+    gamma = (0.1 * torch.randn(2, transformation.dim, generator=generator)).requires_grad_()
+    images = torch.rand(2, 3, 8, 8, generator=generator).requires_grad_()
+    leaves = (gamma, images)
+    with_kernels = transformation.warp(images, gamma)
+    cotangent = torch.randn(with_kernels.shape, generator=generator)
+    expected = torch.autograd.grad(with_kernels, leaves, cotangent)
+    operators._kernels.cache_clear()
+    monkeypatch.setitem(operators._KERNELS, "cpu", ("vitae.transforms.no_such_kernels", "numba"))
+    try:
+        with pytest.warns(UserWarning, match="cpu run in plain torch, several times slower, because numba") as said:
+            plain, _ = transformation.warp(images, gamma), transformation.warp(images, gamma)
+        found = torch.autograd.grad(plain, leaves, cotangent)
+    finally:
+        operators._kernels.cache_clear()
+    assert len(said) == 1
+    torch.testing.assert_close(plain, with_kernels)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_threads_give_the_same_bits_and_may_call_at_once(generator):
+    cpab = CPAB((2, 4))
+    gamma = 0.2 * torch.randn(5, cpab.dim, generator=generator)
+    images = torch.rand(5, 1, 20, 20, generator=generator)
+    alone = cpab.warp(images, gamma)
+    torch.set_num_threads(3)
+    try:
+        assert torch.equal(cpab.warp(images, gamma), alone)
+        results = []
+        callers = [threading.Thread(target=lambda: results.append(cpab.warp(images, gamma))) for _ in range(4)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+        assert len(results) == 4
+        assert all(torch.equal(result, alone) for result in results)
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("transformation", [CPAB((2, 3)), Affine()], ids=repr)
+def test_any_layout_and_nothing_at_all(transformation, generator):
+    gamma = 0.1 * torch.randn(3, 2 * transformation.dim, generator=generator)[:, ::2]
+    images = torch.rand(3, 9, 10, 2, generator=generator).permute(0, 3, 1, 2)
+    points = torch.rand(2, 90, 3, generator=generator).permute(2, 1, 0)
+    torch.testing.assert_close(
+        transformation.sample(images, gamma, points),
+        transformation.sample(images.contiguous(), gamma.contiguous(), points.contiguous()),
+    )
+    empty = torch.zeros(0, transformation.dim)
+    assert transformation.apply(empty, pixel_grid(3, 3)).shape == (0, 9, 2)
+    assert transformation.apply(gamma, torch.zeros(0, 2)).shape == (3, 0, 2)
+    assert transformation.warp(torch.zeros(0, 1, 4, 4), empty).shape == (0, 1, 4, 4)
+    assert transformation.warp(torch.zeros(3, 0, 4, 4), gamma).shape == (3, 0, 4, 4)
+    needs = gamma.clone().requires_grad_()
+    transformation.apply(needs, torch.zeros(0, 2)).sum().backward()
+    assert needs.grad.abs().max() == 0
+
+
+# Inside torch -----------------------------------------------------------------------------------------------------
+
+
+def stacked(transformation, generator):
+    gamma = 0.1 * torch.randn(3, 2, transformation.dim, generator=generator, dtype=torch.float64)
+    return gamma, torch.rand(3, 2, 1, 6, 7, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("transformation", [CPAB((2, 3)), Affine()], ids=repr)
+def test_vmap_over_models_is_one_by_one(transformation, generator):
+    gammas, images = stacked(transformation, generator)
+
+    def loss(gamma, image):
+        return transformation.warp(image, gamma).square().sum()
+
+    def one_by_one(of):
+        return [torch.stack(each) for each in zip(*map(of, gammas, images), strict=True)]
+
+    gradient = torch.func.grad(loss, argnums=(0, 1))
+    for found, expected in zip(torch.func.vmap(gradient)(gammas, images), one_by_one(gradient), strict=True):
+        torch.testing.assert_close(found, expected)
+    same_image = torch.func.vmap(gradient, in_dims=(0, None))(gammas, images[0])
+    torch.testing.assert_close(same_image[1][2], gradient(gammas[2], images[0])[1])
+    same_gamma = torch.func.vmap(gradient, in_dims=(None, 0))(gammas[0], images)
+    torch.testing.assert_close(same_gamma[0][2], gradient(gammas[0], images[2])[0])
+    last = torch.func.vmap(transformation.warp, in_dims=(-1, 0), out_dims=1)(images.movedim(0, -1), gammas)
+    torch.testing.assert_close(last[:, 1], transformation.warp(images[1], gammas[1]))
+    points = torch.rand(3, 5, 2, generator=generator, dtype=torch.float64)
+    moved = torch.func.vmap(transformation.apply)(gammas, points)
+    torch.testing.assert_close(moved[1], transformation.apply(gammas[1], points[1]))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compiled_models_and_batches_of_models_give_the_same_gradients(generator):
+    cpab = CPAB((2, 3))
+    gammas, images = stacked(cpab, generator)
+    gammas.requires_grad_()
+
+    def loss(gamma, image):
+        return cpab.warp(image, gamma).square().sum()
+
+    def losses(gamma, image):
+        return torch.func.vmap(loss)(gamma, image).sum()
+
+    (expected,) = torch.autograd.grad(losses(gammas, images), gammas)
+    # The operators are opaque to it, so the backend does not matter, and this one needs no C++ compiler.
+    compiled = torch.compile(losses, fullgraph=True, backend="aot_eager")
+    (found,) = torch.autograd.grad(compiled(gammas, images), gammas)
+    torch.testing.assert_close(found, expected)
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    alone = gammas[1].detach().requires_grad_()
+    (found,) = torch.autograd.grad(compiled(alone, images[1]), alone)
+    torch.testing.assert_close(found, expected[1])
+
+
+def test_operators_keep_torchs_rules(generator):
+    cpab = CPAB((2, 3))
+    gammas, images = stacked(cpab, generator)
+    gamma, points = gammas[0].requires_grad_(), pixel_grid(6, 7, dtype=torch.float64)[None]
+    torch.library.opcheck(torch.ops.vitae.cpab_sample.default, (gamma, points, images[0], 2, 3, True, 0))
+    torch.library.opcheck(torch.ops.vitae.cpab_flow.default, (gamma, points, 2, 3, True, 9, 6, 7))
+    maps = Affine().matrix(torch.zeros(2, 6, dtype=torch.float64)).flatten(1)
+    torch.library.opcheck(torch.ops.vitae.affine_sample.default, (maps.requires_grad_(), points, images[0]))

@@ -1,0 +1,656 @@
+"""The transformations on the CPU: compiled by numba, fused with bilinear sampling, gradients by the discrete adjoint.
+
+The mathematics is that of `flow` (CPAB) and `base.resample`; only the order of the work differs. A tile of 128 points
+that lie close together, for pixels a small rectangle, is carried through all its steps at once and never leaves the
+core's first cache. Its velocities are computed cell by cell, for all points of the tile and kept where the cell is
+right: most tiles lie in one to four cells, and an arithmetic loop over 128 lanes is many times faster than as many
+table look-ups. A tile that lies in very many cells looks them up after all.
+
+The backward pass carries the tile forward once more, keeping the points y_n, and returns along them. What the whole
+pass needs beyond its inputs and outputs is a scratch of some hundred kilobytes for each thread.
+
+Compiled code is cached beside this file, or in the user's cache where that is not writable.
+"""
+
+import math
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from vitae.transforms.exponential import DOUBLINGS, TERMS
+
+LANES = 128
+# A tile that touches more cells looks coefficients up point by point: measured break-even, see the benchmark page.
+_MOST_CELLS_A_TILE = 12
+
+# Without "nnan" and "ninf": points that are not numbers have to stay recognisable.
+_compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract", "reassoc", "nsz", "arcp"})
+
+# All arrays of a tile live in one scratch array, lane by lane: the compiler then knows that they do not overlap,
+# without which it does not vectorise. These are their numbers.
+_X, _Y, _KX, _KY, _S, _T, _CELL, _COLUMN = range(8)
+_OF_X, _OF_Y, _OF_KX, _OF_KY, _KAPPA_X, _KAPPA_Y, _OF_S, _OF_T, _START_X, _START_Y = range(8, 18)
+_SLOTS = 18
+
+_SCALE = 2.0**-DOUBLINGS
+_INVERSE_FACTORIALS = tuple(1 / math.factorial(n) for n in range(TERMS + 1))
+
+
+@_compiled
+def _locate(w, advance, rows, columns):
+    """x += advance k, then (s, t) and the cell of y = x + k / 2; returns the least and largest cell of the tile."""
+    zero, half = w.dtype.type(0), w.dtype.type(0.5)
+    width, height = w.dtype.type(columns), w.dtype.type(rows)
+    last_column, last_row = np.int32(columns - 1), np.int32(rows - 1)
+    least, largest = np.int32(rows * columns), np.int32(0)
+    for lane in range(LANES):
+        kx, ky = w[_KX * LANES + lane], w[_KY * LANES + lane]
+        x = w[_X * LANES + lane] + advance * kx
+        y = w[_Y * LANES + lane] + advance * ky
+        w[_X * LANES + lane], w[_Y * LANES + lane] = x, y
+        x, y = x + half * kx, y + half * ky
+        # Written so that what is not a number becomes zero: it must never become an index.
+        x = x if x > zero else zero
+        x = x if x < width else width
+        y = y if y > zero else zero
+        y = y if y < height else height
+        column = w.dtype.type(min(np.int32(x), last_column))
+        row = w.dtype.type(min(np.int32(y), last_row))
+        w[_S * LANES + lane] = x - column
+        w[_T * LANES + lane] = y - row
+        w[_COLUMN * LANES + lane] = column
+        cell = row * width + column
+        w[_CELL * LANES + lane] = cell
+        least, largest = min(least, np.int32(cell)), max(largest, np.int32(cell))
+    return least, largest
+
+
+@_compiled
+def _columns(w, least, largest, columns):
+    """The range of columns of a tile whose least and largest cell are known."""
+    if least // columns == largest // columns:
+        return least % columns, largest % columns
+    first, last = np.int32(columns), np.int32(0)
+    for lane in range(LANES):
+        column = np.int32(w[_COLUMN * LANES + lane])
+        first, last = min(first, column), max(last, column)
+    return first, last
+
+
+@_compiled
+def _velocity(w, k, least, largest, columns):
+    """v(y) of a located tile, into the tile's k."""
+    one = w.dtype.type(1)
+    if least == largest:
+        a0, a1, a2, a3, a4 = k[least, 0], k[least, 1], k[least, 2], k[least, 3], k[least, 4]
+        b0, b1, b2, b3, b4 = k[least, 5], k[least, 6], k[least, 7], k[least, 8], k[least, 9]
+        for lane in range(LANES):
+            s, t = w[_S * LANES + lane], w[_T * LANES + lane]
+            p, q = abs(s - t), abs(s + t - one)
+            w[_KX * LANES + lane] = a0 + a1 * s + a2 * t + a3 * p + a4 * q
+            w[_KY * LANES + lane] = b0 + b1 * s + b2 * t + b3 * p + b4 * q
+        return
+    first, last = _columns(w, least, largest, columns)
+    if (largest // columns - least // columns + 1) * (last - first + 1) > _MOST_CELLS_A_TILE:
+        for lane in range(LANES):
+            s, t = w[_S * LANES + lane], w[_T * LANES + lane]
+            p, q = abs(s - t), abs(s + t - one)
+            c = np.int32(w[_CELL * LANES + lane])
+            w[_KX * LANES + lane] = k[c, 0] + k[c, 1] * s + k[c, 2] * t + k[c, 3] * p + k[c, 4] * q
+            w[_KY * LANES + lane] = k[c, 5] + k[c, 6] * s + k[c, 7] * t + k[c, 8] * p + k[c, 9] * q
+        return
+    for row in range(least // columns, largest // columns + 1):
+        for column in range(first, last + 1):
+            c = row * columns + column
+            cell = w.dtype.type(c)
+            a0, a1, a2, a3, a4 = k[c, 0], k[c, 1], k[c, 2], k[c, 3], k[c, 4]
+            b0, b1, b2, b3, b4 = k[c, 5], k[c, 6], k[c, 7], k[c, 8], k[c, 9]
+            for lane in range(LANES):
+                s, t = w[_S * LANES + lane], w[_T * LANES + lane]
+                p, q = abs(s - t), abs(s + t - one)
+                x = a0 + a1 * s + a2 * t + a3 * p + a4 * q
+                y = b0 + b1 * s + b2 * t + b3 * p + b4 * q
+                here = w[_CELL * LANES + lane] == cell
+                w[_KX * LANES + lane] = x if here else w[_KX * LANES + lane]
+                w[_KY * LANES + lane] = y if here else w[_KY * LANES + lane]
+
+
+@_compiled
+def _velocity_adjoint(w, k, of_k, least, largest, columns):
+    """J(y)^T kappa of a located tile into (of_s, of_t), and kappa's share of the coefficients into of_k."""
+    zero, one = w.dtype.type(0), w.dtype.type(1)
+    first, last = _columns(w, least, largest, columns)
+    if (largest // columns - least // columns + 1) * (last - first + 1) > _MOST_CELLS_A_TILE:
+        for lane in range(LANES):
+            s, t = w[_S * LANES + lane], w[_T * LANES + lane]
+            x, y = w[_KAPPA_X * LANES + lane], w[_KAPPA_Y * LANES + lane]
+            falling, rising = s - t, s + t - one
+            p, q = abs(falling), abs(rising)
+            f = one if falling > zero else (-one if falling < zero else zero)
+            r = one if rising > zero else (-one if rising < zero else zero)
+            c = np.int32(w[_CELL * LANES + lane])
+            w[_OF_S * LANES + lane] = x * (k[c, 1] + f * k[c, 3] + r * k[c, 4]) + y * (
+                k[c, 6] + f * k[c, 8] + r * k[c, 9]
+            )
+            w[_OF_T * LANES + lane] = x * (k[c, 2] - f * k[c, 3] + r * k[c, 4]) + y * (
+                k[c, 7] - f * k[c, 8] + r * k[c, 9]
+            )
+            of_k[c, 0] += x
+            of_k[c, 1] += x * s
+            of_k[c, 2] += x * t
+            of_k[c, 3] += x * p
+            of_k[c, 4] += x * q
+            of_k[c, 5] += y
+            of_k[c, 6] += y * s
+            of_k[c, 7] += y * t
+            of_k[c, 8] += y * p
+            of_k[c, 9] += y * q
+        return
+    for row in range(least // columns, largest // columns + 1):
+        for column in range(first, last + 1):
+            c = row * columns + column
+            cell = w.dtype.type(c)
+            a1, a2, a3, a4 = k[c, 1], k[c, 2], k[c, 3], k[c, 4]
+            b1, b2, b3, b4 = k[c, 6], k[c, 7], k[c, 8], k[c, 9]
+            d0 = d1 = d2 = d3 = d4 = zero
+            e0 = e1 = e2 = e3 = e4 = zero
+            for lane in range(LANES):
+                s, t = w[_S * LANES + lane], w[_T * LANES + lane]
+                here = w[_CELL * LANES + lane] == cell
+                x = w[_KAPPA_X * LANES + lane] if here else zero
+                y = w[_KAPPA_Y * LANES + lane] if here else zero
+                falling, rising = s - t, s + t - one
+                p, q = abs(falling), abs(rising)
+                f = one if falling > zero else (-one if falling < zero else zero)
+                r = one if rising > zero else (-one if rising < zero else zero)
+                of_s = x * (a1 + f * a3 + r * a4) + y * (b1 + f * b3 + r * b4)
+                of_t = x * (a2 - f * a3 + r * a4) + y * (b2 - f * b3 + r * b4)
+                w[_OF_S * LANES + lane] = of_s if here else w[_OF_S * LANES + lane]
+                w[_OF_T * LANES + lane] = of_t if here else w[_OF_T * LANES + lane]
+                d0 += x
+                d1 += x * s
+                d2 += x * t
+                d3 += x * p
+                d4 += x * q
+                e0 += y
+                e1 += y * s
+                e2 += y * t
+                e3 += y * p
+                e4 += y * q
+            of_k[c, 0] += d0
+            of_k[c, 1] += d1
+            of_k[c, 2] += d2
+            of_k[c, 3] += d3
+            of_k[c, 4] += d4
+            of_k[c, 5] += e0
+            of_k[c, 6] += e1
+            of_k[c, 7] += e2
+            of_k[c, 8] += e3
+            of_k[c, 9] += e4
+
+
+@_compiled
+def _load(w, points, width, top, left, bottom, right, rows, columns):
+    """The points of pixels [top, bottom) x [left, right) into a tile, in cell coordinates, at rest."""
+    zero, one, half = w.dtype.type(0), w.dtype.type(1), w.dtype.type(0.5)
+    to_columns, to_rows = half * w.dtype.type(columns), half * w.dtype.type(rows)
+    lane = 0
+    for i in range(top, bottom):
+        for j in range(left, right):
+            w[_START_X * LANES + lane] = (points[i * width + j, 0] + one) * to_columns
+            w[_START_Y * LANES + lane] = (points[i * width + j, 1] + one) * to_rows
+            lane += 1
+    # Lanes without a point do what the first one does, so that the tile touches no further cell.
+    for empty in range(lane, LANES):
+        w[_START_X * LANES + empty] = w[_START_X * LANES]
+        w[_START_Y * LANES + empty] = w[_START_Y * LANES]
+    for lane in range(LANES):
+        w[_X * LANES + lane] = w[_START_X * LANES + lane]
+        w[_Y * LANES + lane] = w[_START_Y * LANES + lane]
+        w[_KX * LANES + lane] = zero
+        w[_KY * LANES + lane] = zero
+
+
+@_compiled
+def _carry(w, k, steps, rows, columns):
+    """A loaded tile to the end of its flow; k is in cells per step."""
+    for n in range(steps + 1):
+        # k_0 only starts the scheme: the first of all steps is along k_1.
+        least, largest = _locate(w, w.dtype.type(n > 1), rows, columns)
+        _velocity(w, k, least, largest, columns)
+    for lane in range(2 * LANES):
+        w[_X * LANES + lane] += w[_KX * LANES + lane]
+
+
+@_compiled
+def _carry_back(w, visited, k, of_k, steps, rows, columns):
+    """From dL/dx at the end of the flow, in (of_x, of_y), to dL/dx at its start, along the points that it visited."""
+    zero, half = w.dtype.type(0), w.dtype.type(0.5)
+    width, height = w.dtype.type(columns), w.dtype.type(rows)
+    for lane in range(2 * LANES):
+        w[_OF_KX * LANES + lane] = zero
+        # _locate adds half of k to x, and here x is y_n already.
+        w[_KX * LANES + lane] = zero
+    for n in range(steps, -1, -1):
+        own = w.dtype.type(min(n, 1))
+        for lane in range(2 * LANES):
+            w[_X * LANES + lane] = visited[n, lane]
+            w[_KAPPA_X * LANES + lane] = own * w[_OF_X * LANES + lane] + w[_OF_KX * LANES + lane]
+        least, largest = _locate(w, zero, rows, columns)
+        _velocity_adjoint(w, k, of_k, least, largest, columns)
+        for lane in range(LANES):
+            # Outside the square the field does not change along the outward normal.
+            inside = (w[_X * LANES + lane] >= zero) & (w[_X * LANES + lane] <= width)
+            of_y = w[_OF_S * LANES + lane] if inside else zero
+            w[_OF_X * LANES + lane] += of_y
+            w[_OF_KX * LANES + lane] = half * of_y
+        for lane in range(LANES):
+            inside = (w[_Y * LANES + lane] >= zero) & (w[_Y * LANES + lane] <= height)
+            of_y = w[_OF_T * LANES + lane] if inside else zero
+            w[_OF_Y * LANES + lane] += of_y
+            w[_OF_KY * LANES + lane] = half * of_y
+
+
+@_compiled
+def _carry_and_keep(w, visited, k, steps, rows, columns):
+    """As `_carry`, keeping the points y_n."""
+    half = w.dtype.type(0.5)
+    for n in range(steps + 1):
+        advance = w.dtype.type(n > 1)
+        for lane in range(2 * LANES):
+            visited[n, lane] = w[_X * LANES + lane] + (advance + half) * w[_KX * LANES + lane]
+        least, largest = _locate(w, advance, rows, columns)
+        _velocity(w, k, least, largest, columns)
+    for lane in range(2 * LANES):
+        w[_X * LANES + lane] += w[_KX * LANES + lane]
+
+
+@_compiled
+def _end(w, points, pixel, lane, rows, columns):
+    """Where a carried point ended, in `[-1, 1]^2`: the way gone is added, so that no way is exactly the identity."""
+    x = points[pixel, 0] + (w[_X * LANES + lane] - w[_START_X * LANES + lane]) * w.dtype.type(2 / columns)
+    y = points[pixel, 1] + (w[_Y * LANES + lane] - w[_START_Y * LANES + lane]) * w.dtype.type(2 / rows)
+    return x, y
+
+
+@_compiled
+def _between(at, size, like):
+    """Of a coordinate in `[-1, 1]`: the pixel before it, the pixel after it, its share of the latter, and whether it
+    is between two pixels and not beyond the edge."""
+    zero, half, one = like.dtype.type(0), like.dtype.type(0.5), like.dtype.type(1)
+    last = like.dtype.type(size - 1)
+    place = (at + one) * half * like.dtype.type(size) - half
+    free = (place > zero) & (place < last)
+    place = place if place > zero else zero
+    place = place if place < last else last
+    before = int(place)
+    return before, min(before + 1, size - 1), place - like.dtype.type(before), free
+
+
+@_compiled
+def _read(image, pixel, x, y, out):
+    """One pixel of all channels of `out`, read from `image` at (x, y)."""
+    one = image.dtype.type(1)
+    left, right, across, _ = _between(x, image.shape[2], image)
+    upper, lower, down, _ = _between(y, image.shape[1], image)
+    for c in range(len(image)):
+        above = image[c, upper, left] * (one - across) + image[c, upper, right] * across
+        below = image[c, lower, left] * (one - across) + image[c, lower, right] * across
+        out[c, pixel] = above * (one - down) + below * down
+
+
+@_compiled
+def _read_adjoint(image, pixel, x, y, cotangent, of_image):
+    """The derivative of `_read`: adds to of_image unless that is empty, and returns that for x and for y."""
+    zero, half, one = image.dtype.type(0), image.dtype.type(0.5), image.dtype.type(1)
+    left, right, across, free_x = _between(x, image.shape[2], image)
+    upper, lower, down, free_y = _between(y, image.shape[1], image)
+    of_x = of_y = zero
+    for c in range(len(image)):
+        g = cotangent[c, pixel]
+        upper_left, upper_right = image[c, upper, left], image[c, upper, right]
+        lower_left, lower_right = image[c, lower, left], image[c, lower, right]
+        of_x += g * ((upper_right - upper_left) * (one - down) + (lower_right - lower_left) * down)
+        of_y += g * ((lower_left - upper_left) * (one - across) + (lower_right - upper_right) * across)
+    for c in range(len(of_image)):
+        g = cotangent[c, pixel]
+        of_image[c, upper, left] += g * (one - across) * (one - down)
+        of_image[c, upper, right] += g * across * (one - down)
+        of_image[c, lower, left] += g * (one - across) * down
+        of_image[c, lower, right] += g * across * down
+    of_x = of_x * half * image.dtype.type(image.shape[2]) if free_x else zero
+    of_y = of_y * half * image.dtype.type(image.shape[1]) if free_y else zero
+    return of_x, of_y
+
+
+@_compiled
+def _forward(k, steps, points, moved, images, out, rows, columns, height, width, tile, begin, end):
+    """Samples begin to end: where points end, unless `moved` is empty, and images read there, unless those are."""
+    w = np.zeros(_SLOTS * LANES, k.dtype)
+    for b in range(begin, end):
+        own = points[b % len(points)]
+        for top in range(0, height, tile[0]):
+            for left in range(0, width, tile[1]):
+                bottom, right = min(height, top + tile[0]), min(width, left + tile[1])
+                _load(w, own, width, top, left, bottom, right, rows, columns)
+                _carry(w, k[b], steps[b], rows, columns)
+                lane = 0
+                for i in range(top, bottom):
+                    for j in range(left, right):
+                        pixel = i * width + j
+                        x, y = _end(w, own, pixel, lane, rows, columns)
+                        if images.shape[1]:
+                            _read(images[b], pixel, x, y, out[b])
+                        else:
+                            moved[b, pixel, 0], moved[b, pixel, 1] = x, y
+                        lane += 1
+
+
+@_compiled
+def _backward(
+    k,
+    steps,
+    most_steps,
+    points,
+    images,
+    cotangent,
+    of_k,
+    of_points,
+    of_images,
+    rows,
+    columns,
+    height,
+    width,
+    tile,
+    begin,
+    end,
+):
+    """The derivative of `_forward`; the cotangent is that of `out`, or with images of no channels that of `moved`."""
+    w = np.zeros(_SLOTS * LANES, k.dtype)
+    visited = np.empty((most_steps + 1, 2 * LANES), k.dtype)
+    across, down = w.dtype.type(2 / columns), w.dtype.type(2 / rows)
+    for b in range(begin, end):
+        own = points[b % len(points)]
+        for top in range(0, height, tile[0]):
+            for left in range(0, width, tile[1]):
+                bottom, right = min(height, top + tile[0]), min(width, left + tile[1])
+                _load(w, own, width, top, left, bottom, right, rows, columns)
+                _carry_and_keep(w, visited, k[b], steps[b], rows, columns)
+                w[_OF_X * LANES : (_OF_Y + 1) * LANES] = 0
+                lane = 0
+                for i in range(top, bottom):
+                    for j in range(left, right):
+                        pixel = i * width + j
+                        if images.shape[1]:
+                            x, y = _end(w, own, pixel, lane, rows, columns)
+                            of_x, of_y = _read_adjoint(images[b], pixel, x, y, cotangent[b], of_images[b])
+                        else:
+                            of_x, of_y = cotangent[b, 0, pixel], cotangent[b, 1, pixel]
+                        w[_OF_X * LANES + lane], w[_OF_Y * LANES + lane] = of_x * across, of_y * down
+                        lane += 1
+                _carry_back(w, visited, k[b], of_k[b], steps[b], rows, columns)
+                if of_points.shape[1]:
+                    lane = 0
+                    for i in range(top, bottom):
+                        for j in range(left, right):
+                            of_points[b, i * width + j, 0] = w[_OF_X * LANES + lane] / across
+                            of_points[b, i * width + j, 1] = w[_OF_Y * LANES + lane] / down
+                            lane += 1
+
+
+@lru_cache
+def _tile(height: int, width: int, rows: int, columns: int) -> tuple[int, int]:
+    """Height and width of the tiles: few tiles that touch few cells.
+
+    A tile's cost is taken as two units for its steps and one for every cell that it touches on average.
+    """
+
+    def cost(across: int) -> float:
+        down = max(1, min(LANES // across, height))
+        tiles = -(-height // down) * -(-width // across)
+        return tiles * (2 + (1 + (across - 1) * columns / max(1, width)) * (1 + (down - 1) * rows / max(1, height)))
+
+    across = min(range(1, max(1, min(LANES, width)) + 1), key=cost)
+    return max(1, min(LANES // across, height)), across
+
+
+@lru_cache(maxsize=1)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="vitae")
+
+
+# A forked child has none of its parent's threads.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+def _in_threads(kernel: Callable, batch: int, *arguments) -> None:
+    """Run a kernel over all samples, shared out among as many threads as torch may use."""
+    threads = min(torch.get_num_threads(), batch)
+    if threads <= 1:
+        kernel(*arguments, 0, batch)
+        return
+    bounds = [batch * n // threads for n in range(threads + 1)]
+    parts = [_pool(threads).submit(kernel, *arguments, *part) for part in pairwise(bounds)]
+    for part in parts:
+        part.result()
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.contiguous().numpy()
+
+
+def moved(
+    coefficients: Tensor, steps: Tensor, points: Tensor, rows: int, columns: int, height: int, width: int
+) -> Tensor:
+    """As `flow.moved`; the points are the pixels of a height x width image in order, or 1 x n points in a row."""
+    ends = points.new_empty(len(coefficients), points.shape[1], 2)
+    none = _array(points.new_empty(len(coefficients), 0, height, width))
+    mesh = (rows, columns, height, width, _tile(height, width, rows, columns))
+    k = _array(coefficients / steps[:, None, None])
+    _in_threads(_forward, len(k), k, _array(steps), _array(points), _array(ends), none, none, *mesh)
+    return ends
+
+
+def sample(coefficients: Tensor, steps: Tensor, points: Tensor, images: Tensor, rows: int, columns: int) -> Tensor:
+    """Images `batch x channels x height x width`, read where the points end, `height * width` of them."""
+    batch, channels, height, width = images.shape
+    out = images.new_empty(batch, channels, height * width)
+    mesh = (rows, columns, height, width, _tile(height, width, rows, columns))
+    k = _array(coefficients / steps[:, None, None])
+    nowhere = _array(points.new_empty(batch, 0, 2))
+    _in_threads(_forward, batch, k, _array(steps), _array(points), nowhere, _array(images), _array(out), *mesh)
+    return out.unflatten(2, (height, width))
+
+
+def adjoint(
+    coefficients: Tensor,
+    steps: Tensor,
+    most_steps: int,
+    points: Tensor,
+    images: Tensor,
+    cotangent: Tensor,
+    rows: int,
+    columns: int,
+    needs_points: bool,
+    needs_images: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The derivatives of `moved` or of `sample` for coefficients, points and images.
+
+    Args:
+        most_steps: no field takes more.
+        images: those of `sample`, or of no channels for `moved`; their height and width arrange the points.
+        cotangent: of the result of `sample`, or of that of `flow` as `batch x 2 x n`.
+        needs_points, needs_images: whether these are wanted; else they come back as `batch x 0`.
+    """
+    batch, channels, height, width = images.shape
+    of_k = torch.zeros_like(coefficients, memory_format=torch.contiguous_format)
+    of_points = points.new_empty(batch, points.shape[1] if needs_points else 0, 2)
+    of_images = images.new_zeros(batch, channels if needs_images else 0, height, width)
+    mesh = (rows, columns, height, width, _tile(height, width, rows, columns))
+    k = _array(coefficients / steps[:, None, None])
+    given = (k, _array(steps), most_steps, _array(points), _array(images), _array(cotangent.flatten(2)))
+    _in_threads(_backward, batch, *given, _array(of_k), _array(of_points), _array(of_images), *mesh)
+    return of_k / steps[:, None, None], of_points, of_images
+
+
+@_compiled
+def _doublings(gamma, levels):
+    """The pairs (r, q), (P, Q) and y at every doubling of `exponential.expm`, into `levels`; returns sigma."""
+    a, b, c, d = gamma[0], gamma[1], gamma[2], gamma[3]
+    s, e = (a + d) / 2, (a - d) / 2
+    sigma, y = s * _SCALE, (e * e + b * c) * _SCALE**2
+    r, q = _INVERSE_FACTORIALS[TERMS], 0.0
+    for n in range(TERMS - 1, 0, -1):
+        r, q = _INVERSE_FACTORIALS[n] + sigma * r + y * q, r + sigma * q
+    P, Q = 1 + sigma * r + y * q, r + sigma * q
+    levels[0] = r, q, P, Q, y
+    for n in range(DOUBLINGS):
+        r, q = (r * (P + 1) + y * q * Q) / 2, (r * Q + q * (P + 1)) / 4
+        P, Q, y = P * P + y * Q * Q, P * Q, 4 * y
+        levels[n + 1] = r, q, P, Q, y
+    return sigma
+
+
+@_compiled
+def _expm(gamma, maps, begin, end):
+    levels = np.empty((DOUBLINGS + 1, 5))
+    for n in range(begin, end):
+        a, b, c, d, tx, ty = gamma[n]
+        e = (a - d) / 2
+        _doublings(gamma[n], levels)
+        r, q, P, Q, _ = levels[DOUBLINGS]
+        maps[n, 0], maps[n, 1], maps[n, 2], maps[n, 3] = P + Q * e, Q * b, Q * c, P - Q * e
+        maps[n, 4], maps[n, 5] = r * tx + q * (e * tx + b * ty), r * ty + q * (c * tx - e * ty)
+
+
+@_compiled
+def _expm_adjoint(gamma, cotangent, of_gamma, begin, end):
+    levels = np.empty((DOUBLINGS + 1, 5))
+    pairs = np.empty((TERMS + 1, 2))
+    for n in range(begin, end):
+        a, b, c, d, tx, ty = gamma[n]
+        e = (a - d) / 2
+        g0, g1, g2, g3, g4, g5 = cotangent[n]
+        sigma = _doublings(gamma[n], levels)
+        r, q, P, Q, _ = levels[DOUBLINGS]
+
+        of_P, of_Q = g0 + g3, (g0 - g3) * e + g1 * b + g2 * c
+        of_r = g4 * tx + g5 * ty
+        of_q = g4 * (e * tx + b * ty) + g5 * (c * tx - e * ty)
+        of_e = Q * (g0 - g3) + q * (g4 * tx - g5 * ty)
+        of_b, of_c = Q * g1 + q * g4 * ty, Q * g2 + q * g5 * tx
+        of_tx, of_ty = (r + q * e) * g4 + q * c * g5, q * b * g4 + (r - q * e) * g5
+
+        of_y = 0.0
+        for level in range(DOUBLINGS - 1, -1, -1):
+            r, q, P, Q, y = levels[level]
+            of_y = 4 * of_y + of_P * Q * Q + of_r * q * Q / 2
+            of_P, of_Q = (
+                2 * P * of_P + Q * of_Q + of_r * r / 2 + of_q * q / 4,
+                2 * y * Q * of_P + P * of_Q + of_r * y * q / 2 + of_q * r / 4,
+            )
+            of_r, of_q = of_r * (P + 1) / 2 + of_q * Q / 4, of_r * y * Q / 2 + of_q * (P + 1) / 4
+
+        # The series, back from its last pair; (P, Q) is one more turn of the same recursion.
+        y = levels[0, 4]
+        pairs[TERMS] = _INVERSE_FACTORIALS[TERMS], 0.0
+        for m in range(TERMS - 1, 0, -1):
+            r, q = pairs[m + 1]
+            pairs[m] = _INVERSE_FACTORIALS[m] + sigma * r + y * q, r + sigma * q
+        r, q = pairs[1]
+        of_sigma = of_P * r + of_Q * q
+        of_y += of_P * q
+        of_r, of_q = of_r + of_P * sigma + of_Q, of_q + of_P * y + of_Q * sigma
+        for m in range(1, TERMS):
+            r, q = pairs[m + 1]
+            of_sigma += of_r * r + of_q * q
+            of_y += of_r * q
+            of_r, of_q = of_r * sigma + of_q, of_r * y + of_q * sigma
+
+        of_s, of_delta = of_sigma * _SCALE, of_y * _SCALE**2
+        of_e += 2 * e * of_delta
+        of_gamma[n, 0], of_gamma[n, 3] = (of_s + of_e) / 2, (of_s - of_e) / 2
+        of_gamma[n, 1], of_gamma[n, 2] = of_b + c * of_delta, of_c + b * of_delta
+        of_gamma[n, 4], of_gamma[n, 5] = of_tx, of_ty
+
+
+@_compiled
+def _affine_forward(maps, points, images, out, begin, end):
+    for b in range(begin, end):
+        own = points[b % len(points)]
+        m0, m1, m2, m3, m4, m5 = maps[b]
+        for pixel in range(out.shape[2]):
+            x, y = own[pixel, 0], own[pixel, 1]
+            _read(images[b], pixel, m0 * x + m1 * y + m4, m2 * x + m3 * y + m5, out[b])
+
+
+@_compiled
+def _affine_backward(maps, points, images, cotangent, of_maps, of_points, of_images, begin, end):
+    for b in range(begin, end):
+        own = points[b % len(points)]
+        m0, m1, m2, m3, m4, m5 = maps[b]
+        d0 = d1 = d2 = d3 = d4 = d5 = 0.0
+        for pixel in range(cotangent.shape[2]):
+            x, y = own[pixel, 0], own[pixel, 1]
+            of_x, of_y = _read_adjoint(
+                images[b], pixel, m0 * x + m1 * y + m4, m2 * x + m3 * y + m5, cotangent[b], of_images[b]
+            )
+            d0 += of_x * x
+            d1 += of_x * y
+            d2 += of_y * x
+            d3 += of_y * y
+            d4 += of_x
+            d5 += of_y
+            if of_points.shape[1]:
+                of_points[b, pixel, 0] = m0 * of_x + m2 * of_y
+                of_points[b, pixel, 1] = m1 * of_x + m3 * of_y
+        of_maps[b, 0], of_maps[b, 1], of_maps[b, 2], of_maps[b, 3], of_maps[b, 4], of_maps[b, 5] = (
+            d0,
+            d1,
+            d2,
+            d3,
+            d4,
+            d5,
+        )
+
+
+def expm(gamma: Tensor) -> Tensor:
+    """As `exponential.expm`."""
+    maps = torch.empty_like(gamma, dtype=torch.float64, memory_format=torch.contiguous_format)
+    _expm(_array(gamma.double()), _array(maps), 0, len(gamma))
+    return maps.to(gamma.dtype)
+
+
+def expm_adjoint(gamma: Tensor, cotangent: Tensor) -> Tensor:
+    """The derivative of `expm`, times a cotangent `batch x 6`."""
+    of_gamma = torch.empty_like(gamma, dtype=torch.float64, memory_format=torch.contiguous_format)
+    _expm_adjoint(_array(gamma.double()), _array(cotangent.double()), _array(of_gamma), 0, len(gamma))
+    return of_gamma.to(gamma.dtype)
+
+
+def affine_sample(maps: Tensor, points: Tensor, images: Tensor) -> Tensor:
+    """Images `batch x channels x height x width`, read where maps `batch x 6` take the points."""
+    out = images.new_empty(*images.shape[:2], points.shape[1])
+    _in_threads(_affine_forward, len(maps), _array(maps), _array(points), _array(images), _array(out))
+    return out.unflatten(2, images.shape[2:])
+
+
+def affine_adjoint(
+    maps: Tensor, points: Tensor, images: Tensor, cotangent: Tensor, needs_points: bool, needs_images: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The derivatives of `affine_sample`; what is not needed comes back as `batch x 0`."""
+    batch, channels, height, width = images.shape
+    of_maps = torch.empty_like(maps, memory_format=torch.contiguous_format)
+    of_points = points.new_empty(batch, points.shape[1] if needs_points else 0, 2)
+    of_images = images.new_zeros(batch, channels if needs_images else 0, height, width)
+    given = (_array(maps), _array(points), _array(images), _array(cotangent.flatten(2)))
+    _in_threads(_affine_backward, batch, *given, _array(of_maps), _array(of_points), _array(of_images))
+    return of_maps, of_points, of_images

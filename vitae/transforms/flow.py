@@ -1,0 +1,249 @@
+"""The flow of a continuous piecewise-affine velocity field, in plain torch: the reference for the kernels.
+
+The square `[-1, 1]^2` is cut into rows x columns cells and each cell, by its centre, into four triangles. A field that
+is affine on every triangle and continuous is fixed by its velocities at the corners and the centres, and inside a cell,
+with s and t in [0, 1] along its width and height, it is::
+
+    v = k0 + k1 s + k2 t + k3 |s - t| + k4 |s + t - 1|.
+
+The two absolute values are the creases of the diagonals, so no triangle has to be searched. Everything is computed in
+*cell coordinates*: a point is (u, w) in [0, columns] x [0, rows], its cell is the integer part, and (s, t) is the rest.
+Outside the square a point moves as the nearest point of the boundary does.
+
+The flow is integrated in N steps of size h = 1 / N by the one-leg Adams-Bashforth scheme, one evaluation a step::
+
+    y_n = x_{n-1} + (h / 2) k_{n-1},    k_n = v(y_n),    x_n = x_{n-1} + h k_n,    k_0 = v(x_0).
+
+It is of order two, which is all that a field with creases allows, and nearly symmetric in time, so that running it
+with -gamma undoes it to third order. `flow_adjoint` is the exact derivative of these steps, not of the flow that
+they approximate; it keeps the points y_n and nothing else.
+"""
+
+from functools import lru_cache
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from vitae.transforms.base import resample
+
+# Coefficients of a cell: k0 to k4 of the velocity's first component, then of its second.
+COEFFICIENTS = 10
+# The automatic number of steps is this often the field's steepness, between these bounds; `CPAB` says what that gives.
+STEPS_PER_STEEPNESS, FEWEST_STEPS, MOST_STEPS = 8.0, 8, 128
+# With fewer steps than this times its steepness a field folds where its flow does not.
+STEPS_AGAINST_FOLDS = 2.2
+
+
+def vertices(rows: int, columns: int) -> Tensor:
+    """Where velocities live, `n x 2` points (x, y), float64: corners row by row, then cell centres row by row."""
+    corners = [(2 * j / columns - 1, 2 * i / rows - 1) for i, j in product(range(rows + 1), range(columns + 1))]
+    centres = [((2 * j + 1) / columns - 1, (2 * i + 1) / rows - 1) for i, j in product(range(rows), range(columns))]
+    return torch.tensor(corners + centres, dtype=torch.float64)
+
+
+@lru_cache
+def free_components(rows: int, columns: int, slip: bool) -> tuple[int, ...]:
+    """Positions in the flattened `n x 2` vertex velocities that gamma fills, in its order.
+
+    With `slip` the boundary keeps its tangential component only: nothing leaves the square.
+    """
+    return tuple(
+        2 * vertex + axis
+        for vertex, point in enumerate(vertices(rows, columns).tolist())
+        for axis in range(2)
+        if not (slip and abs(point[axis]) == 1)
+    )
+
+
+def cell_coefficients(velocities: Tensor, rows: int, columns: int) -> Tensor:
+    """k0 to k4 of each cell, `batch x (rows * columns) x 10`, from vertex velocities `batch x n x 2`; same units."""
+    corners = velocities[:, : (rows + 1) * (columns + 1)].unflatten(1, (rows + 1, columns + 1))
+    centre = velocities[:, (rows + 1) * (columns + 1) :].unflatten(1, (rows, columns))
+    v00, v10 = corners[:, :-1, :-1], corners[:, :-1, 1:]
+    v01, v11 = corners[:, 1:, :-1], corners[:, 1:, 1:]
+    k4 = (v00 + v11) / 2 - centre
+    k3 = (v10 + v01) / 2 - centre
+    k0 = v00 - k4
+    k1 = v10 - k0 - k3
+    k2 = v01 - k0 - k3
+    return torch.stack([k0, k1, k2, k3, k4], dim=-1).flatten(-2).flatten(1, 2)
+
+
+@lru_cache(maxsize=32)
+def matrix(rows: int, columns: int, slip: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The linear map from gamma to cell coefficients in cell coordinates, `dim x (cells * 10)`."""
+    free = free_components(rows, columns, slip)
+    velocities = torch.zeros(len(free), 2 * len(vertices(rows, columns)), dtype=torch.float64)
+    velocities[range(len(free)), free] = 1
+    to_cells = torch.tensor([columns / 2, rows / 2], dtype=torch.float64)
+    coefficients = cell_coefficients(velocities.unflatten(1, (-1, 2)) * to_cells, rows, columns)
+    return coefficients.flatten(1).to(dtype=dtype, device=device)
+
+
+def coefficients_of(gamma: Tensor, rows: int, columns: int, slip: bool) -> Tensor:
+    """Cell coefficients, `batch x cells x 10`, in cells per unit of time."""
+    flat = gamma @ matrix(rows, columns, slip, gamma.dtype, gamma.device)
+    return flat.unflatten(1, (rows * columns, COEFFICIENTS))
+
+
+def steepness(coefficients: Tensor, rows: int, columns: int) -> Tensor:
+    """The field's Lipschitz constant, `batch`: the largest 2-norm of its derivative over all triangles, per unit time.
+
+    In `[-1, 1]^2`, so that cells which are not square count as they are.
+    """
+    k = coefficients.unflatten(-1, (2, 5))
+    _, k1, k2, k3, k4 = k.unbind(-1)
+    across, down = [], []
+    for above_falling, above_rising in product((1, -1), repeat=2):
+        across.append(k1 + above_falling * k3 + above_rising * k4)
+        down.append(k2 - above_falling * k3 + above_rising * k4)
+    # Derivatives of (u, w) by (s, t); the first axis of the stack is the triangle, the last the component.
+    ds, dt = torch.stack(across), torch.stack(down)
+    a, b = ds[..., 0], dt[..., 0] * rows / columns
+    c, d = ds[..., 1] * columns / rows, dt[..., 1]
+    size = a**2 + b**2 + c**2 + d**2
+    determinant = a * d - b * c
+    largest = (size + (size**2 - 4 * determinant**2).clamp(min=0).sqrt()) / 2
+    return largest.sqrt().amax(dim=(0, 2))
+
+
+def steps_of(steepness: Tensor, steps: int) -> Tensor:
+    """Steps of each field, int32 of shape `batch`: the given number, or by the stated rule if that is 0."""
+    if steps:
+        return torch.full_like(steepness, steps, dtype=torch.int32)
+    wanted = (STEPS_PER_STEEPNESS * steepness).ceil()
+    return wanted.nan_to_num(FEWEST_STEPS).clamp(FEWEST_STEPS, MOST_STEPS).to(torch.int32)
+
+
+def _locate(at: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Cell index, (s, t), and for each component whether the point is inside, of points `batch x n x 2`."""
+    size = at.new_tensor([columns, rows])
+    clamped = at.nan_to_num(0.0).clamp(at.new_zeros(2), size)
+    corner = torch.minimum(clamped.floor(), size - 1)
+    cell = (corner[..., 1] * columns + corner[..., 0]).long()
+    return cell, clamped - corner, (at >= 0) & (at <= size)
+
+
+def _of_cells(coefficients: Tensor, cell: Tensor) -> Tensor:
+    """Each point's k0 to k4, `batch x n x 2 x 5`."""
+    batch, cells, _ = coefficients.shape
+    offset = torch.arange(batch, device=cell.device)[:, None] * cells
+    found = coefficients.flatten(0, 1).index_select(0, (cell + offset).flatten())
+    return found.view(*cell.shape, 2, 5)
+
+
+def _basis(place: Tensor) -> Tensor:
+    """1, s, t, |s - t|, |s + t - 1| at (s, t), `batch x n x 5`."""
+    s, t = place.unbind(-1)
+    return torch.stack([torch.ones_like(s), s, t, (s - t).abs(), (s + t - 1).abs()], dim=-1)
+
+
+def velocity(coefficients: Tensor, at: Tensor, rows: int, columns: int) -> Tensor:
+    """v at points in cell coordinates, both `batch x n x 2`."""
+    cell, place, _ = _locate(at, rows, columns)
+    return (_of_cells(coefficients, cell) * _basis(place)[..., None, :]).sum(-1)
+
+
+def to_cells(points: Tensor, rows: int, columns: int) -> Tensor:
+    """From `[-1, 1]^2` to cell coordinates."""
+    return (points + 1) / 2 * points.new_tensor([columns, rows])
+
+
+def _sizes(steps: Tensor, like: Tensor) -> tuple[Tensor, int]:
+    """h of each sample, `batch x 1 x 1`, and the most steps; a sample that has done its own stands still."""
+    return (1 / steps.to(like.dtype))[:, None, None], int(steps.max()) if len(steps) else 0
+
+
+def flow(coefficients: Tensor, steps: Tensor, points: Tensor, rows: int, columns: int) -> Tensor:
+    """Points `batch x n x 2` or `1 x n x 2` in `[-1, 1]^2`, flowed for unit time: `batch x n x 2`."""
+    h, most = _sizes(steps, points)
+    start = to_cells(points, rows, columns).expand(len(coefficients), -1, -1)
+    x, k = start, velocity(coefficients, start, rows, columns)
+    for n in range(most):
+        step = h * (n < steps)[:, None, None]
+        k = velocity(coefficients, x + step / 2 * k, rows, columns)
+        x = x + step * k
+    # The way gone is added to the point, so that a field of zeros is exactly the identity.
+    return points + (x - start) * 2 / points.new_tensor([columns, rows])
+
+
+def flow_adjoint(
+    coefficients: Tensor, steps: Tensor, points: Tensor, cotangent: Tensor, rows: int, columns: int
+) -> tuple[Tensor, Tensor]:
+    """The derivative of `flow`, times a cotangent `batch x n x 2`, for coefficients and for points (each sample's own).
+
+    With lambda = dL/dx_n and kappa = dL/dk_n, going backwards: kappa = h lambda + (what y_{n+1} handed down),
+    dL/dy_n = J(y_n)^T kappa, lambda += dL/dy_n, and k_{n-1} is handed (h / 2) dL/dy_n.
+    """
+    h, most = _sizes(steps, points)
+    x = to_cells(points, rows, columns).expand(len(coefficients), -1, -1)
+    visited = [x]
+    k = velocity(coefficients, x, rows, columns)
+    for n in range(most):
+        step = h * (n < steps)[:, None, None]
+        visited.append(x + step / 2 * k)
+        k = velocity(coefficients, visited[-1], rows, columns)
+        x = x + step * k
+
+    scale = 2 / points.new_tensor([columns, rows])
+    of_end = cotangent * scale
+    of_x, of_k = of_end, torch.zeros_like(of_end)
+    of_coefficients = torch.zeros_like(coefficients)
+    for n in reversed(range(most + 1)):
+        step = h * (n <= steps)[:, None, None] if n else torch.zeros_like(h)
+        kappa = step * of_x + of_k
+        cell, place, inside = _locate(visited[n], rows, columns)
+        s, t = place.unbind(-1)
+        falling, rising = torch.sign(s - t)[..., None], torch.sign(s + t - 1)[..., None]
+        _, k1, k2, k3, k4 = _of_cells(coefficients, cell).unbind(-1)
+        by_s, by_t = k1 + falling * k3 + rising * k4, k2 - falling * k3 + rising * k4
+        of_y = torch.stack([(by_s * kappa).sum(-1), (by_t * kappa).sum(-1)], dim=-1) * inside
+        each = (kappa[..., None] * _basis(place)[..., None, :]).flatten(-2)
+        where = cell[..., None].expand(-1, -1, COEFFICIENTS)
+        of_coefficients.scatter_add_(1, where, each)
+        of_x, of_k = of_x + of_y, step / 2 * of_y
+    return of_coefficients, cotangent + (of_x - of_end) / scale
+
+
+def moved(
+    coefficients: Tensor, steps: Tensor, points: Tensor, rows: int, columns: int, height: int, width: int
+) -> Tensor:
+    """`flow`, as the kernels offer it: the arrangement of the points as height x width pixels changes nothing here."""
+    return flow(coefficients, steps, points, rows, columns)
+
+
+def sample(coefficients: Tensor, steps: Tensor, points: Tensor, images: Tensor, rows: int, columns: int) -> Tensor:
+    """Images `batch x channels x height x width`, read where the points end, `height * width` of them."""
+    return resample(images, flow(coefficients, steps, points, rows, columns))
+
+
+def adjoint(
+    coefficients: Tensor,
+    steps: Tensor,
+    most_steps: int,
+    points: Tensor,
+    images: Tensor,
+    cotangent: Tensor,
+    rows: int,
+    columns: int,
+    needs_points: bool,
+    needs_images: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The derivatives of `moved` or of `sample` for coefficients, points and images.
+
+    Args:
+        images: those of `sample`, or of no channels for `moved`; their height and width arrange the points.
+        cotangent: of the result of `sample`, or of that of `moved` as `batch x 2 x n`.
+        most_steps, needs_points, needs_images: for the kernels' scratch and outputs; nothing here depends on them.
+    """
+    of_ends, of_images = cotangent.mT, images
+    if images.shape[1]:
+        where = flow(coefficients, steps, points, rows, columns).unflatten(1, images.shape[2:]).nan_to_num(nan=0.0)
+        # As an operator's own kernel, this runs below autograd: the derivative of `resample` has to be called by name.
+        bilinear, border = 0, 1
+        of_images, of_ends = torch.ops.aten.grid_sampler_2d_backward(
+            cotangent, images, where, bilinear, border, align_corners=False, output_mask=(True, True)
+        )
+        of_ends = of_ends.flatten(1, 2)
+    return *flow_adjoint(coefficients, steps, points, of_ends, rows, columns), of_images

@@ -1,0 +1,286 @@
+"""Compiled kernels as operators of torch: differentiable, batched by `torch.func.vmap`, opaque to `torch.compile`.
+
+Each operator is a pair of custom ops, one for the value and one for its adjoint, with shapes for tracing and a rule
+for vmap (another batch dimension is more batch). What ties the pair is the op's registered autograd when
+`torch.compile` traces, and an `autograd.Function` otherwise, because torch refuses registered autograd inside
+`vmap(grad(f))` and traces such functions badly. Left to neither is `compile(vmap(grad(f)))`, which torch refuses with
+a message of its own; a batch of models is compiled as `vmap(f)` with one `backward` through the sum of its losses.
+
+Kernels are chosen by the device of the tensors: numba on the CPU, Triton on CUDA, and the plain torch of `flow` and
+`exponential` where neither is to be had, which is said once.
+"""
+
+import importlib
+import warnings
+from collections.abc import Callable
+from functools import lru_cache
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+from vitae.errors import InputError, NotFiniteError, reason
+from vitae.transforms import exponential, flow
+
+_KERNELS = {"cpu": ("vitae.transforms.cpu", "numba"), "cuda": ("vitae.transforms.gpu", "triton")}
+
+
+@lru_cache
+def _kernels(device: str) -> ModuleType | None:
+    if device not in _KERNELS:
+        return None
+    module, package = _KERNELS[device]
+    try:
+        return importlib.import_module(module)
+    except (ImportError, RuntimeError) as error:  # numba without a writable folder for its cache raises the latter
+        warnings.warn(
+            f"transformations on {device} run in plain torch, several times slower, because {package} cannot be "
+            f"used here ({reason(error)}).",
+            stacklevel=2,
+        )
+        return None
+
+
+def has_kernels(like: Tensor) -> bool:
+    """Whether tensors of this device and dtype have kernels here."""
+    return like.dtype in (torch.float32, torch.float64) and _kernels(like.device.type) is not None
+
+
+def on_cpu_kernels(like: Tensor) -> bool:
+    """Whether the affine family's kernels, of which there are only those for the CPU, take this tensor."""
+    return like.device.type == "cpu" and has_kernels(like)
+
+
+def _operator(name: str, forward: Callable, adjoint: Callable, result: Callable) -> Callable:
+    """A differentiable function from a pair.
+
+    Args:
+        forward: of some tensors, batch first, then of numbers; one result.
+        adjoint: of the same tensors, the result's cotangent, the same numbers, and `needs`, one bool for each tensor:
+            the cotangent of each tensor, or `batch x 0` for those without need.
+        result: an empty tensor like the result, from the same arguments.
+    """
+    do = torch.library.custom_op(f"vitae::{name}", forward, mutates_args=())
+    undo = torch.library.custom_op(f"vitae::{name}_adjoint", adjoint, mutates_args=())
+    do.register_fake(result)
+
+    def empty_cotangents(*arguments):
+        tensors = [argument for argument in arguments if isinstance(argument, Tensor)][:-1]
+        batch = len(tensors[0])
+        return tuple(
+            tensor.new_empty(batch, *tensor.shape[1:]) if need else tensor.new_empty(batch, 0)
+            for tensor, need in zip(tensors, arguments[-1], strict=True)
+        )
+
+    undo.register_fake(empty_cotangents)
+    do.register_vmap(_as_more_batch(do))
+    undo.register_vmap(_as_more_batch(undo))
+
+    def setup(ctx, inputs, output):
+        ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)))
+        ctx.numbers = [value for value in inputs if not isinstance(value, Tensor)]
+
+    def backward(ctx, cotangent, undo=undo):
+        tensors = ctx.saved_tensors
+        needs = list(ctx.needs_input_grad[: len(tensors)])
+        found = undo(*tensors, cotangent, *ctx.numbers, needs)
+        # Points that all samples share get the sum of what each sample gives them.
+        fitting = [
+            (grad.sum(0, keepdim=True) if len(tensor) == 1 != len(grad) else grad) if need else None
+            for tensor, grad, need in zip(tensors, found, needs, strict=True)
+        ]
+        return *fitting, *(None for _ in ctx.numbers)
+
+    do.register_autograd(backward, setup_context=setup)
+
+    class Adjoint(torch.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(*arguments):
+            return undo(*arguments)
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            pass
+
+        @staticmethod
+        def backward(ctx, *cotangents):
+            raise InputError("transformations have no second derivatives: take gradients without create_graph.")
+
+    class Operator(torch.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(*arguments):
+            return do(*arguments)
+
+        setup_context = staticmethod(setup)
+
+        @staticmethod
+        def backward(ctx, cotangent):
+            return backward(ctx, cotangent, undo=Adjoint.apply)
+
+    def apply(*arguments):
+        return do(*arguments) if torch.compiler.is_compiling() else Operator.apply(*arguments)
+
+    return apply
+
+
+def _as_more_batch(operation: Callable) -> Callable:
+    """The vmap rule: fold the new dimension into the batch; what is `1 x ...` and not mapped stays shared."""
+
+    def rule(info, in_dims, *arguments):
+        size = info.batch_size
+        tensors = [(value, dim) for value, dim in zip(arguments, in_dims, strict=True) if isinstance(value, Tensor)]
+        batch = max(value.shape[0 if dim is None else (0 if dim else 1)] for value, dim in tensors)
+
+        def folded(value, dim):
+            if not isinstance(value, Tensor) or (dim is None and len(value) == 1 != batch):
+                return value
+            value = value.expand(size, *value.shape) if dim is None else value.movedim(dim, 0)
+            return value.expand(size, batch, *value.shape[2:]).reshape(size * batch, *value.shape[2:])
+
+        found = operation(*map(folded, arguments, in_dims))
+        if isinstance(found, Tensor):
+            return found.unflatten(0, (size, -1)), 0
+        return tuple(each.view(size, len(each) // size, *each.shape[1:]) for each in found), (0,) * len(found)
+
+    return rule
+
+
+def _require_finite(gamma: Tensor) -> None:
+    # On a GPU this would wait for the device in every call.
+    if gamma.device.type == "cpu" and not gamma.isfinite().all():
+        sample, component = (~gamma.isfinite()).nonzero()[0].tolist()
+        raise NotFiniteError(
+            f"component {component} of gamma is {gamma[sample, component].item()} in sample {sample}, and a "
+            f"transformation needs finite numbers."
+        )
+
+
+_SAID: set[str] = set()
+
+
+def _warn_once(subject: str, message: str) -> None:
+    if subject not in _SAID:
+        _SAID.add(subject)
+        warnings.warn(message, stacklevel=2)
+
+
+def _field(gamma: Tensor, rows: int, columns: int, slip: bool, steps: int) -> tuple[Tensor, Tensor]:
+    """Cell coefficients and steps of each sample."""
+    _require_finite(gamma)
+    coefficients = flow.coefficients_of(gamma, rows, columns, slip)
+    steepness = flow.steepness(coefficients, rows, columns)
+    taken = flow.steps_of(steepness, steps)
+    if gamma.device.type == "cpu" and (flow.STEPS_AGAINST_FOLDS * steepness > taken).any():
+        _warn_once(
+            "steepness",
+            f"a velocity field of steepness {steepness.max():.1f} is too steep for {taken.max()} steps: the map may "
+            f"fold where its flow does not. Give CPAB more steps, or keep gamma smaller.",
+        )
+    return coefficients, taken
+
+
+def _only_needed(cotangents: tuple[Tensor, ...], needs: list[bool]) -> tuple[Tensor, ...]:
+    return tuple(each if need else each.new_empty(len(each), 0) for each, need in zip(cotangents, needs, strict=True))
+
+
+def kernels_for(tensor: Tensor) -> ModuleType:
+    """What moves CPAB points of this device and dtype: a module of kernels, or the reference."""
+    return _kernels(tensor.device.type) if has_kernels(tensor) else flow
+
+
+def _flow(
+    gamma: Tensor, points: Tensor, rows: int, columns: int, slip: bool, steps: int, height: int, width: int
+) -> Tensor:
+    field = _field(gamma, rows, columns, slip, steps)
+    return kernels_for(points).moved(*field, points, rows, columns, height, width)
+
+
+def _flow_adjoint(
+    gamma: Tensor,
+    points: Tensor,
+    cotangent: Tensor,
+    rows: int,
+    columns: int,
+    slip: bool,
+    steps: int,
+    height: int,
+    width: int,
+    needs: list[bool],
+) -> tuple[Tensor, Tensor]:
+    nothing = points.new_empty(len(gamma), 0, height, width)
+    of_gamma, of_points, _ = _sample_adjoint(
+        gamma, points, nothing, cotangent.mT, rows, columns, slip, steps, [*needs, False]
+    )
+    return of_gamma, of_points
+
+
+def _sample(gamma: Tensor, points: Tensor, images: Tensor, rows: int, columns: int, slip: bool, steps: int) -> Tensor:
+    field = _field(gamma, rows, columns, slip, steps)
+    return kernels_for(points).sample(*field, points, images, rows, columns)
+
+
+def _sample_adjoint(
+    gamma: Tensor,
+    points: Tensor,
+    images: Tensor,
+    cotangent: Tensor,
+    rows: int,
+    columns: int,
+    slip: bool,
+    steps: int,
+    needs: list[bool],
+) -> tuple[Tensor, Tensor, Tensor]:
+    field = _field(gamma, rows, columns, slip, steps)
+    of_field, of_points, of_images = kernels_for(points).adjoint(
+        *field, steps or flow.MOST_STEPS, points, images, cotangent, rows, columns, needs[1], needs[2]
+    )
+    of_gamma = of_field.flatten(1) @ flow.matrix(rows, columns, slip, gamma.dtype, gamma.device).mT
+    return _only_needed((of_gamma, of_points, of_images), needs)
+
+
+cpab_flow = _operator(
+    "cpab_flow",
+    _flow,
+    _flow_adjoint,
+    lambda gamma, points, *_: points.new_empty(len(gamma), points.shape[1], 2),
+)
+cpab_sample = _operator(
+    "cpab_sample", _sample, _sample_adjoint, lambda gamma, points, images, *_: torch.empty_like(images)
+)
+
+
+def _expm(gamma: Tensor) -> Tensor:
+    _require_finite(gamma)
+    return _kernels("cpu").expm(gamma)
+
+
+def _expm_adjoint(gamma: Tensor, cotangent: Tensor, needs: list[bool]) -> tuple[Tensor]:
+    return (_kernels("cpu").expm_adjoint(gamma, cotangent),)
+
+
+def _affine_sample(maps: Tensor, points: Tensor, images: Tensor) -> Tensor:
+    return _kernels(points.device.type).affine_sample(maps, points, images)
+
+
+def _affine_sample_adjoint(
+    maps: Tensor, points: Tensor, images: Tensor, cotangent: Tensor, needs: list[bool]
+) -> tuple[Tensor, Tensor, Tensor]:
+    found = _kernels(points.device.type).affine_adjoint(maps, points, images, cotangent, needs[1], needs[2])
+    return _only_needed(found, needs)
+
+
+_expm_on_cpu = _operator("affine_expm", _expm, _expm_adjoint, lambda gamma: torch.empty_like(gamma))
+affine_sample = _operator(
+    "affine_sample", _affine_sample, _affine_sample_adjoint, lambda maps, points, images: torch.empty_like(images)
+)
+
+
+def affine_map(gamma: Tensor) -> Tensor:
+    """`exponential.expm`, by its kernel where there is one: `batch x 6` to `batch x 6`."""
+    if on_cpu_kernels(gamma):
+        return _expm_on_cpu(gamma)
+    return exponential.expm(gamma)
