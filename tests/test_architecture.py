@@ -19,7 +19,7 @@ ORDER = [
     ["train", "evaluate", "metrics"],
     ["results"],
     ["experiments"],
-    ["plots"],
+    ["plots", "bench"],
     ["cli"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

@@ -1,7 +1,8 @@
-"""`vitae train | evaluate | table | data`: everything the notebooks do, from a shell."""
+"""`vitae train | evaluate | table | bench | data`: everything the notebooks do, from a shell."""
 
 import argparse
 import io
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +12,15 @@ import torch
 from vitae import experiments, paths, results
 from vitae.data import DATASETS
 from vitae.data.mnist import SOURCES
-from vitae.errors import InputError, reason, require_known
+from vitae.errors import InputError, reason, require_known, require_number
+from vitae.files import write_text
 
 _HELP = """\
 examples:
   vitae train mnist --model c-vitae --profile quick --seed 0
   vitae train mnist --model c-vitae --profile full --data-root ~/data   # resumes if it was killed
   vitae train mnist --model c-vitae+beta-tc --beta 4 --epochs 20        # any architecture, any objective
+  vitae train mnist --model c-vitae --transform affine+cpab             # another transformation
   vitae evaluate c-vitae-seed0 --samples 1000                           # a finished run, scored again
   vitae table --profile quick
   vitae data mnist --preview digits.png
@@ -77,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         ("warmup", float, "part of all steps over which the KL's weight grows to 1"),
         ("appearance", int, "dimension of z_A; a VAE gets the sum"),
         ("perspective", int, "dimension of z_P"),
+        ("transform", str, "affine (default), cpab, cpab-ROWSxCOLUMNS, or several joined by +"),
         ("samples", int, "K of the importance-weighted log p(x)"),
         ("beta", float, "strength of beta and beta-tc"),
         ("strength", float, "strength of dip-ii"),
@@ -95,6 +99,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_profile(table)
     table.add_argument("--dataset", default="mnist", help="(default mnist)")
     table.add_argument("--format", choices=("text", "markdown", "csv"), default="text", help="(default text)")
+
+    bench = commands.add_parser("bench", help="measure the transformations on this machine", epilog=epilog)
+    bench.add_argument("--against-libcpab", action="store_true", help="measure libcpab 0.1.3 in the same process")
+    bench.add_argument("--repeats", type=int, default=7, help="runs of which the median counts (default 7)")
+    bench.add_argument("--output", type=Path, help="the record (default book/records/benchmarks/transformations.json)")
 
     data = commands.add_parser("data", help="list datasets and what is present where; draw a contact sheet")
     data.add_argument("dataset", nargs="?", help=f"one of: {', '.join(DATASETS)}; all if left out")
@@ -200,6 +209,19 @@ def _table(arguments: argparse.Namespace) -> None:
     print(results.caption(records), file=sys.stderr)
 
 
+def _bench(arguments: argparse.Namespace) -> None:
+    # It imports what it measures, which no other command needs.
+    from vitae import bench
+
+    require_number("repeats", arguments.repeats, 1, whole=True)
+    where = arguments.output or paths.records() / "benchmarks" / "transformations.json"
+    results.require_writable(where)
+    found = bench.run(arguments.repeats, arguments.against_libcpab)
+    write_text(where, json.dumps(found, indent=1) + "\n")
+    print(bench.summary(found))
+    print(f"record: {where}")
+
+
 def _data(arguments: argparse.Namespace) -> None:
     names = [require_known("dataset", arguments.dataset, DATASETS)] if arguments.dataset else list(DATASETS)
     for name in names:
@@ -230,7 +252,7 @@ def _use_threads(count: int | None) -> None:
         torch.set_num_threads(count)
 
 
-_COMMANDS = {"train": _train, "evaluate": _evaluate, "table": _table, "data": _data}
+_COMMANDS = {"train": _train, "evaluate": _evaluate, "table": _table, "bench": _bench, "data": _data}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

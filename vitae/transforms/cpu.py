@@ -36,8 +36,9 @@ _compiled = njit(nogil=True, cache=True, error_model="numpy", fastmath={"contrac
 # All arrays of a tile live in one scratch array, lane by lane: the compiler then knows that they do not overlap,
 # without which it does not vectorise. These are their numbers.
 _X, _Y, _KX, _KY, _S, _T, _CELL, _COLUMN = range(8)
-_OF_X, _OF_Y, _OF_KX, _OF_KY, _KAPPA_X, _KAPPA_Y, _OF_S, _OF_T, _START_X, _START_Y = range(8, 18)
-_SLOTS = 18
+_OF_X, _OF_Y, _OF_KX, _OF_KY, _KAPPA_X, _KAPPA_Y, _OF_S, _OF_T = range(8, 16)
+_POINT_X, _POINT_Y, _START_X, _START_Y, _END_X, _END_Y, _ACROSS, _DOWN, _VALUE = range(16, 25)
+_SLOTS = 25
 
 _SCALE = 2.0**-DOUBLINGS
 _INVERSE_FACTORIALS = tuple(1 / math.factorial(n) for n in range(TERMS + 1))
@@ -197,25 +198,31 @@ def _velocity_adjoint(w, k, of_k, least, largest, columns):
 
 
 @_compiled
-def _load(w, points, width, top, left, bottom, right, rows, columns):
-    """The points of pixels [top, bottom) x [left, right) into a tile, in cell coordinates, at rest."""
-    zero, one, half = w.dtype.type(0), w.dtype.type(1), w.dtype.type(0.5)
-    to_columns, to_rows = half * w.dtype.type(columns), half * w.dtype.type(rows)
+def _load(w, points, width, top, left, bottom, right):
+    """The points of pixels [top, bottom) x [left, right) into a tile."""
     lane = 0
     for i in range(top, bottom):
         for j in range(left, right):
-            w[_START_X * LANES + lane] = (points[i * width + j, 0] + one) * to_columns
-            w[_START_Y * LANES + lane] = (points[i * width + j, 1] + one) * to_rows
+            w[_POINT_X * LANES + lane] = points[i * width + j, 0]
+            w[_POINT_Y * LANES + lane] = points[i * width + j, 1]
             lane += 1
     # Lanes without a point do what the first one does, so that the tile touches no further cell.
     for empty in range(lane, LANES):
-        w[_START_X * LANES + empty] = w[_START_X * LANES]
-        w[_START_Y * LANES + empty] = w[_START_Y * LANES]
+        w[_POINT_X * LANES + empty] = w[_POINT_X * LANES]
+        w[_POINT_Y * LANES + empty] = w[_POINT_Y * LANES]
+
+
+@_compiled
+def _start(w, rows, columns):
+    """A loaded tile to cell coordinates, at rest."""
+    zero, one, half = w.dtype.type(0), w.dtype.type(1), w.dtype.type(0.5)
+    to_columns, to_rows = half * w.dtype.type(columns), half * w.dtype.type(rows)
     for lane in range(LANES):
-        w[_X * LANES + lane] = w[_START_X * LANES + lane]
-        w[_Y * LANES + lane] = w[_START_Y * LANES + lane]
-        w[_KX * LANES + lane] = zero
-        w[_KY * LANES + lane] = zero
+        x = (w[_POINT_X * LANES + lane] + one) * to_columns
+        y = (w[_POINT_Y * LANES + lane] + one) * to_rows
+        w[_START_X * LANES + lane], w[_START_Y * LANES + lane] = x, y
+        w[_X * LANES + lane], w[_Y * LANES + lane] = x, y
+        w[_KX * LANES + lane], w[_KY * LANES + lane] = zero, zero
 
 
 @_compiled
@@ -273,136 +280,173 @@ def _carry_and_keep(w, visited, k, steps, rows, columns):
 
 
 @_compiled
-def _end(w, points, pixel, lane, rows, columns):
-    """Where a carried point ended, in `[-1, 1]^2`: the way gone is added, so that no way is exactly the identity."""
-    x = points[pixel, 0] + (w[_X * LANES + lane] - w[_START_X * LANES + lane]) * w.dtype.type(2 / columns)
-    y = points[pixel, 1] + (w[_Y * LANES + lane] - w[_START_Y * LANES + lane]) * w.dtype.type(2 / rows)
-    return x, y
+def _end(w, rows, columns):
+    """Where a carried tile ended, in `[-1, 1]^2`: the way gone is added, so that no way is exactly the identity."""
+    across, down = w.dtype.type(2 / columns), w.dtype.type(2 / rows)
+    for lane in range(LANES):
+        way = w[_X * LANES + lane] - w[_START_X * LANES + lane]
+        w[_END_X * LANES + lane] = w[_POINT_X * LANES + lane] + way * across
+    for lane in range(LANES):
+        way = w[_Y * LANES + lane] - w[_START_Y * LANES + lane]
+        w[_END_Y * LANES + lane] = w[_POINT_Y * LANES + lane] + way * down
 
 
 @_compiled
-def _between(at, size, like):
-    """Of a coordinate in `[-1, 1]`: the pixel before it, the pixel after it, its share of the latter, and whether it
-    is between two pixels and not beyond the edge."""
-    zero, half, one = like.dtype.type(0), like.dtype.type(0.5), like.dtype.type(1)
-    last = like.dtype.type(size - 1)
-    place = (at + one) * half * like.dtype.type(size) - half
-    free = (place > zero) & (place < last)
-    place = place if place > zero else zero
-    place = place if place < last else last
-    before = int(place)
-    return before, min(before + 1, size - 1), place - like.dtype.type(before), free
+def _aim(w, pixel, height, width):
+    """Of each place in (end_x, end_y): the pixel above and left of it, never the last one, and its share of the next."""
+    zero, half, one = w.dtype.type(0), w.dtype.type(0.5), w.dtype.type(1)
+    wide, high = w.dtype.type(width), w.dtype.type(height)
+    last_column, last_row = w.dtype.type(width - 1), w.dtype.type(height - 1)
+    before_last_column, before_last_row = np.int32(max(width - 2, 0)), np.int32(max(height - 2, 0))
+    for lane in range(LANES):
+        x = (w[_END_X * LANES + lane] + one) * half * wide - half
+        y = (w[_END_Y * LANES + lane] + one) * half * high - half
+        x = x if x > zero else zero
+        x = x if x < last_column else last_column
+        y = y if y > zero else zero
+        y = y if y < last_row else last_row
+        column, row = min(np.int32(x), before_last_column), min(np.int32(y), before_last_row)
+        w[_ACROSS * LANES + lane] = x - w.dtype.type(column)
+        w[_DOWN * LANES + lane] = y - w.dtype.type(row)
+        pixel[lane] = np.uint64(row) * np.uint64(width) + np.uint64(column)
 
 
 @_compiled
-def _read(image, pixel, x, y, out):
-    """One pixel of all channels of `out`, read from `image` at (x, y)."""
-    one = image.dtype.type(1)
-    left, right, across, _ = _between(x, image.shape[2], image)
-    upper, lower, down, _ = _between(y, image.shape[1], image)
-    for c in range(len(image)):
-        above = image[c, upper, left] * (one - across) + image[c, upper, right] * across
-        below = image[c, lower, left] * (one - across) + image[c, lower, right] * across
-        out[c, pixel] = above * (one - down) + below * down
+def _read(w, pixel, image, height, width):
+    """One channel, flat, at the places aimed at, into value."""
+    right, below = np.uint64(width > 1), np.uint64(width if height > 1 else 0)
+    for lane in range(LANES):
+        at = pixel[lane]
+        across, down = w[_ACROSS * LANES + lane], w[_DOWN * LANES + lane]
+        upper = image[at] + across * (image[at + right] - image[at])
+        lower = image[at + below] + across * (image[at + below + right] - image[at + below])
+        w[_VALUE * LANES + lane] = upper + down * (lower - upper)
 
 
 @_compiled
-def _read_adjoint(image, pixel, x, y, cotangent, of_image):
-    """The derivative of `_read`: adds to of_image unless that is empty, and returns that for x and for y."""
-    zero, half, one = image.dtype.type(0), image.dtype.type(0.5), image.dtype.type(1)
-    left, right, across, free_x = _between(x, image.shape[2], image)
-    upper, lower, down, free_y = _between(y, image.shape[1], image)
-    of_x = of_y = zero
-    for c in range(len(image)):
-        g = cotangent[c, pixel]
-        upper_left, upper_right = image[c, upper, left], image[c, upper, right]
-        lower_left, lower_right = image[c, lower, left], image[c, lower, right]
-        of_x += g * ((upper_right - upper_left) * (one - down) + (lower_right - lower_left) * down)
-        of_y += g * ((lower_left - upper_left) * (one - across) + (lower_right - upper_right) * across)
-    for c in range(len(of_image)):
-        g = cotangent[c, pixel]
-        of_image[c, upper, left] += g * (one - across) * (one - down)
-        of_image[c, upper, right] += g * across * (one - down)
-        of_image[c, lower, left] += g * (one - across) * down
-        of_image[c, lower, right] += g * across * down
-    of_x = of_x * half * image.dtype.type(image.shape[2]) if free_x else zero
-    of_y = of_y * half * image.dtype.type(image.shape[1]) if free_y else zero
-    return of_x, of_y
+def _read_adjoint(w, pixel, image, of_image, height, width):
+    """The derivative of `_read` times the cotangent in value: added to (of_x, of_y) in pixels, and to of_image."""
+    one = w.dtype.type(1)
+    right, below = np.uint64(width > 1), np.uint64(width if height > 1 else 0)
+    for lane in range(LANES):
+        at, g = pixel[lane], w[_VALUE * LANES + lane]
+        across, down = w[_ACROSS * LANES + lane], w[_DOWN * LANES + lane]
+        over_upper, over_lower = image[at + right] - image[at], image[at + below + right] - image[at + below]
+        over_left, over_right = image[at + below] - image[at], image[at + below + right] - image[at + right]
+        w[_OF_X * LANES + lane] += g * (over_upper + down * (over_lower - over_upper))
+        w[_OF_Y * LANES + lane] += g * (over_left + across * (over_right - over_left))
+    if len(of_image):
+        for lane in range(LANES):
+            at, g = pixel[lane], w[_VALUE * LANES + lane]
+            across, down = w[_ACROSS * LANES + lane], w[_DOWN * LANES + lane]
+            lower = g * down
+            upper = g - lower
+            of_image[at] += upper * (one - across)
+            of_image[at + right] += upper * across
+            of_image[at + below] += lower * (one - across)
+            of_image[at + below + right] += lower * across
+
+
+@_compiled
+def _to_places(w, height, width):
+    """(of_x, of_y) from pixels to `[-1, 1]^2`; beyond the centres of the edge pixels the image does not change."""
+    zero, half, one = w.dtype.type(0), w.dtype.type(0.5), w.dtype.type(1)
+    edge_x, edge_y = one - one / w.dtype.type(width), one - one / w.dtype.type(height)
+    across, down = half * w.dtype.type(width), half * w.dtype.type(height)
+    for lane in range(LANES):
+        inside = abs(w[_END_X * LANES + lane]) < edge_x
+        w[_OF_X * LANES + lane] = w[_OF_X * LANES + lane] * across if inside else zero
+    for lane in range(LANES):
+        inside = abs(w[_END_Y * LANES + lane]) < edge_y
+        w[_OF_Y * LANES + lane] = w[_OF_Y * LANES + lane] * down if inside else zero
+
+
+@_compiled
+def _write(w, slot, target, width, top, left, bottom, right):
+    """A slot's lanes to the pixels [top, bottom) x [left, right) of a flat channel."""
+    lane = slot * LANES
+    for i in range(top, bottom):
+        for j in range(left, right):
+            target[i * width + j] = w[lane]
+            lane += 1
+
+
+@_compiled
+def _fetch(w, slot, source, width, top, left, bottom, right):
+    """The pixels [top, bottom) x [left, right) of a flat channel to a slot's lanes, and zeros to those left over."""
+    lane = slot * LANES
+    for i in range(top, bottom):
+        for j in range(left, right):
+            w[lane] = source[i * width + j]
+            lane += 1
+    w[lane : (slot + 1) * LANES] = 0
 
 
 @_compiled
 def _forward(k, steps, points, moved, images, out, rows, columns, height, width, tile, begin, end):
-    """Samples begin to end: where points end, unless `moved` is empty, and images read there, unless those are."""
+    """Samples begin to end: images read where points end, or with images of no channels where that is."""
     w = np.zeros(_SLOTS * LANES, k.dtype)
+    pixel = np.zeros(LANES, np.uint64)
     for b in range(begin, end):
         own = points[b % len(points)]
         for top in range(0, height, tile[0]):
             for left in range(0, width, tile[1]):
                 bottom, right = min(height, top + tile[0]), min(width, left + tile[1])
-                _load(w, own, width, top, left, bottom, right, rows, columns)
+                _load(w, own, width, top, left, bottom, right)
+                _start(w, rows, columns)
                 _carry(w, k[b], steps[b], rows, columns)
-                lane = 0
-                for i in range(top, bottom):
-                    for j in range(left, right):
-                        pixel = i * width + j
-                        x, y = _end(w, own, pixel, lane, rows, columns)
-                        if images.shape[1]:
-                            _read(images[b], pixel, x, y, out[b])
-                        else:
-                            moved[b, pixel, 0], moved[b, pixel, 1] = x, y
-                        lane += 1
+                _end(w, rows, columns)
+                if images.shape[1]:
+                    _aim(w, pixel, height, width)
+                    for c in range(images.shape[1]):
+                        _read(w, pixel, images[b, c], height, width)
+                        _write(w, _VALUE, out[b, c], width, top, left, bottom, right)
+                else:
+                    _write(w, _END_X, moved[b, :, 0], width, top, left, bottom, right)
+                    _write(w, _END_Y, moved[b, :, 1], width, top, left, bottom, right)
 
 
 @_compiled
 def _backward(
-    k,
-    steps,
-    most_steps,
-    points,
-    images,
-    cotangent,
-    of_k,
-    of_points,
-    of_images,
-    rows,
-    columns,
-    height,
-    width,
-    tile,
-    begin,
-    end,
-):
+    k, steps, most_steps, points, images, cotangent, of_k, of_points, of_images, rows, columns, height, width, tile,
+    begin, end,
+):  # fmt: skip
     """The derivative of `_forward`; the cotangent is that of `out`, or with images of no channels that of `moved`."""
     w = np.zeros(_SLOTS * LANES, k.dtype)
+    pixel = np.zeros(LANES, np.uint64)
     visited = np.empty((most_steps + 1, 2 * LANES), k.dtype)
     across, down = w.dtype.type(2 / columns), w.dtype.type(2 / rows)
+    no_image = w[:0]
     for b in range(begin, end):
         own = points[b % len(points)]
         for top in range(0, height, tile[0]):
             for left in range(0, width, tile[1]):
                 bottom, right = min(height, top + tile[0]), min(width, left + tile[1])
-                _load(w, own, width, top, left, bottom, right, rows, columns)
+                _load(w, own, width, top, left, bottom, right)
+                _start(w, rows, columns)
                 _carry_and_keep(w, visited, k[b], steps[b], rows, columns)
-                w[_OF_X * LANES : (_OF_Y + 1) * LANES] = 0
-                lane = 0
-                for i in range(top, bottom):
-                    for j in range(left, right):
-                        pixel = i * width + j
-                        if images.shape[1]:
-                            x, y = _end(w, own, pixel, lane, rows, columns)
-                            of_x, of_y = _read_adjoint(images[b], pixel, x, y, cotangent[b], of_images[b])
-                        else:
-                            of_x, of_y = cotangent[b, 0, pixel], cotangent[b, 1, pixel]
-                        w[_OF_X * LANES + lane], w[_OF_Y * LANES + lane] = of_x * across, of_y * down
-                        lane += 1
+                if images.shape[1]:
+                    _end(w, rows, columns)
+                    _aim(w, pixel, height, width)
+                    w[_OF_X * LANES : (_OF_Y + 1) * LANES] = 0
+                    for c in range(images.shape[1]):
+                        _fetch(w, _VALUE, cotangent[b, c], width, top, left, bottom, right)
+                        of_image = of_images[b, c] if of_images.shape[1] else no_image
+                        _read_adjoint(w, pixel, images[b, c], of_image, height, width)
+                    _to_places(w, height, width)
+                else:
+                    _fetch(w, _OF_X, cotangent[b, 0], width, top, left, bottom, right)
+                    _fetch(w, _OF_Y, cotangent[b, 1], width, top, left, bottom, right)
+                for lane in range(LANES):
+                    w[_OF_X * LANES + lane] *= across
+                    w[_OF_Y * LANES + lane] *= down
                 _carry_back(w, visited, k[b], of_k[b], steps[b], rows, columns)
                 if of_points.shape[1]:
-                    lane = 0
-                    for i in range(top, bottom):
-                        for j in range(left, right):
-                            of_points[b, i * width + j, 0] = w[_OF_X * LANES + lane] / across
-                            of_points[b, i * width + j, 1] = w[_OF_Y * LANES + lane] / down
-                            lane += 1
+                    for lane in range(LANES):
+                        w[_OF_X * LANES + lane] /= across
+                        w[_OF_Y * LANES + lane] /= down
+                    _write(w, _OF_X, of_points[b, :, 0], width, top, left, bottom, right)
+                    _write(w, _OF_Y, of_points[b, :, 1], width, top, left, bottom, right)
 
 
 @lru_cache
@@ -452,7 +496,7 @@ def moved(
 ) -> Tensor:
     """As `flow.moved`; the points are the pixels of a height x width image in order, or 1 x n points in a row."""
     ends = points.new_empty(len(coefficients), points.shape[1], 2)
-    none = _array(points.new_empty(len(coefficients), 0, height, width))
+    none = _array(points.new_empty(len(coefficients), 0, height * width))
     mesh = (rows, columns, height, width, _tile(height, width, rows, columns))
     k = _array(coefficients / steps[:, None, None])
     _in_threads(_forward, len(k), k, _array(steps), _array(points), _array(ends), none, none, *mesh)
@@ -466,7 +510,9 @@ def sample(coefficients: Tensor, steps: Tensor, points: Tensor, images: Tensor, 
     mesh = (rows, columns, height, width, _tile(height, width, rows, columns))
     k = _array(coefficients / steps[:, None, None])
     nowhere = _array(points.new_empty(batch, 0, 2))
-    _in_threads(_forward, batch, k, _array(steps), _array(points), nowhere, _array(images), _array(out), *mesh)
+    _in_threads(
+        _forward, batch, k, _array(steps), _array(points), nowhere, _array(images.flatten(2)), _array(out), *mesh
+    )
     return out.unflatten(2, (height, width))
 
 
@@ -493,12 +539,12 @@ def adjoint(
     batch, channels, height, width = images.shape
     of_k = torch.zeros_like(coefficients, memory_format=torch.contiguous_format)
     of_points = points.new_empty(batch, points.shape[1] if needs_points else 0, 2)
-    of_images = images.new_zeros(batch, channels if needs_images else 0, height, width)
+    of_images = images.new_zeros(batch, channels if needs_images else 0, height * width)
     mesh = (rows, columns, height, width, _tile(height, width, rows, columns))
     k = _array(coefficients / steps[:, None, None])
-    given = (k, _array(steps), most_steps, _array(points), _array(images), _array(cotangent.flatten(2)))
+    given = (k, _array(steps), most_steps, _array(points), _array(images.flatten(2)), _array(cotangent.flatten(2)))
     _in_threads(_backward, batch, *given, _array(of_k), _array(of_points), _array(of_images), *mesh)
-    return of_k / steps[:, None, None], of_points, of_images
+    return of_k / steps[:, None, None], of_points, of_images.unflatten(2, (height, width))
 
 
 @_compiled
@@ -583,43 +629,71 @@ def _expm_adjoint(gamma, cotangent, of_gamma, begin, end):
 
 
 @_compiled
-def _affine_forward(maps, points, images, out, begin, end):
-    for b in range(begin, end):
-        own = points[b % len(points)]
-        m0, m1, m2, m3, m4, m5 = maps[b]
-        for pixel in range(out.shape[2]):
-            x, y = own[pixel, 0], own[pixel, 1]
-            _read(images[b], pixel, m0 * x + m1 * y + m4, m2 * x + m3 * y + m5, out[b])
+def _map(w, m):
+    """A loaded tile to where an affine map takes it."""
+    a, b, c, d, tx, ty = m
+    for lane in range(LANES):
+        x, y = w[_POINT_X * LANES + lane], w[_POINT_Y * LANES + lane]
+        w[_END_X * LANES + lane] = a * x + b * y + tx
+        w[_END_Y * LANES + lane] = c * x + d * y + ty
 
 
 @_compiled
-def _affine_backward(maps, points, images, cotangent, of_maps, of_points, of_images, begin, end):
+def _affine_forward(maps, points, images, out, height, width, begin, end):
+    w = np.zeros(_SLOTS * LANES, maps.dtype)
+    pixel = np.zeros(LANES, np.uint64)
+    n = height * width
     for b in range(begin, end):
-        own = points[b % len(points)]
-        m0, m1, m2, m3, m4, m5 = maps[b]
-        d0 = d1 = d2 = d3 = d4 = d5 = 0.0
-        for pixel in range(cotangent.shape[2]):
-            x, y = own[pixel, 0], own[pixel, 1]
-            of_x, of_y = _read_adjoint(
-                images[b], pixel, m0 * x + m1 * y + m4, m2 * x + m3 * y + m5, cotangent[b], of_images[b]
-            )
-            d0 += of_x * x
-            d1 += of_x * y
-            d2 += of_y * x
-            d3 += of_y * y
-            d4 += of_x
-            d5 += of_y
+        for first in range(0, n, LANES):
+            last = min(n, first + LANES)
+            _load(w, points[b % len(points)], n, 0, first, 1, last)
+            _map(w, maps[b])
+            _aim(w, pixel, height, width)
+            for c in range(images.shape[1]):
+                _read(w, pixel, images[b, c], height, width)
+                _write(w, _VALUE, out[b, c], n, 0, first, 1, last)
+
+
+@_compiled
+def _affine_backward(maps, points, images, cotangent, of_maps, of_points, of_images, height, width, begin, end):
+    w = np.zeros(_SLOTS * LANES, maps.dtype)
+    pixel = np.zeros(LANES, np.uint64)
+    n = height * width
+    no_image = w[:0]
+    for sample in range(begin, end):
+        a, b, c, d, _, _ = maps[sample]
+        of_maps[sample] = 0
+        for first in range(0, n, LANES):
+            last = min(n, first + LANES)
+            _load(w, points[sample % len(points)], n, 0, first, 1, last)
+            _map(w, maps[sample])
+            _aim(w, pixel, height, width)
+            w[_OF_X * LANES : (_OF_Y + 1) * LANES] = 0
+            for channel in range(images.shape[1]):
+                _fetch(w, _VALUE, cotangent[sample, channel], n, 0, first, 1, last)
+                of_image = of_images[sample, channel] if of_images.shape[1] else no_image
+                _read_adjoint(w, pixel, images[sample, channel], of_image, height, width)
+            _to_places(w, height, width)
+            d0 = d1 = d2 = d3 = d4 = d5 = w.dtype.type(0)
+            for lane in range(LANES):
+                x, y = w[_POINT_X * LANES + lane], w[_POINT_Y * LANES + lane]
+                of_x, of_y = w[_OF_X * LANES + lane], w[_OF_Y * LANES + lane]
+                d0 += of_x * x
+                d1 += of_x * y
+                d2 += of_y * x
+                d3 += of_y * y
+                d4 += of_x
+                d5 += of_y
+                w[_OF_X * LANES + lane], w[_OF_Y * LANES + lane] = a * of_x + c * of_y, b * of_x + d * of_y
+            of_maps[sample, 0] += d0
+            of_maps[sample, 1] += d1
+            of_maps[sample, 2] += d2
+            of_maps[sample, 3] += d3
+            of_maps[sample, 4] += d4
+            of_maps[sample, 5] += d5
             if of_points.shape[1]:
-                of_points[b, pixel, 0] = m0 * of_x + m2 * of_y
-                of_points[b, pixel, 1] = m1 * of_x + m3 * of_y
-        of_maps[b, 0], of_maps[b, 1], of_maps[b, 2], of_maps[b, 3], of_maps[b, 4], of_maps[b, 5] = (
-            d0,
-            d1,
-            d2,
-            d3,
-            d4,
-            d5,
-        )
+                _write(w, _OF_X, of_points[sample, :, 0], n, 0, first, 1, last)
+                _write(w, _OF_Y, of_points[sample, :, 1], n, 0, first, 1, last)
 
 
 def expm(gamma: Tensor) -> Tensor:
@@ -639,7 +713,8 @@ def expm_adjoint(gamma: Tensor, cotangent: Tensor) -> Tensor:
 def affine_sample(maps: Tensor, points: Tensor, images: Tensor) -> Tensor:
     """Images `batch x channels x height x width`, read where maps `batch x 6` take the points."""
     out = images.new_empty(*images.shape[:2], points.shape[1])
-    _in_threads(_affine_forward, len(maps), _array(maps), _array(points), _array(images), _array(out))
+    given = (_array(maps), _array(points), _array(images.flatten(2)))
+    _in_threads(_affine_forward, len(maps), *given, _array(out), *images.shape[2:])
     return out.unflatten(2, images.shape[2:])
 
 
@@ -650,7 +725,8 @@ def affine_adjoint(
     batch, channels, height, width = images.shape
     of_maps = torch.empty_like(maps, memory_format=torch.contiguous_format)
     of_points = points.new_empty(batch, points.shape[1] if needs_points else 0, 2)
-    of_images = images.new_zeros(batch, channels if needs_images else 0, height, width)
-    given = (_array(maps), _array(points), _array(images), _array(cotangent.flatten(2)))
-    _in_threads(_affine_backward, batch, *given, _array(of_maps), _array(of_points), _array(of_images))
-    return of_maps, of_points, of_images
+    of_images = images.new_zeros(batch, channels if needs_images else 0, height * width)
+    given = (_array(maps), _array(points), _array(images.flatten(2)), _array(cotangent.flatten(2)))
+    outputs = (_array(of_maps), _array(of_points), _array(of_images))
+    _in_threads(_affine_backward, batch, *given, *outputs, height, width)
+    return of_maps, of_points, of_images.unflatten(2, (height, width))

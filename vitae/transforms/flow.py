@@ -145,6 +145,21 @@ def velocity(coefficients: Tensor, at: Tensor, rows: int, columns: int) -> Tenso
     return (_of_cells(coefficients, cell) * _basis(place)[..., None, :]).sum(-1)
 
 
+def _slopes(k: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
+    """Derivatives of the velocity by s and by t in a point's triangle, `batch x n x 2` each, from its k0 to k4."""
+    s, t = place.unbind(-1)
+    falling, rising = torch.sign(s - t)[..., None], torch.sign(s + t - 1)[..., None]
+    _, k1, k2, k3, k4 = k.unbind(-1)
+    return k1 + falling * k3 + rising * k4, k2 - falling * k3 + rising * k4
+
+
+def linearised(coefficients: Tensor, at: Tensor, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    """The affine field of each point's triangle: v there, `batch x n x 2`, and its derivative, `batch x n x 2 x 2`."""
+    cell, place, _ = _locate(at, rows, columns)
+    k = _of_cells(coefficients, cell)
+    return (k * _basis(place)[..., None, :]).sum(-1), torch.stack(_slopes(k, place), dim=-1)
+
+
 def to_cells(points: Tensor, rows: int, columns: int) -> Tensor:
     """From `[-1, 1]^2` to cell coordinates."""
     return (points + 1) / 2 * points.new_tensor([columns, rows])
@@ -194,10 +209,7 @@ def flow_adjoint(
         step = h * (n <= steps)[:, None, None] if n else torch.zeros_like(h)
         kappa = step * of_x + of_k
         cell, place, inside = _locate(visited[n], rows, columns)
-        s, t = place.unbind(-1)
-        falling, rising = torch.sign(s - t)[..., None], torch.sign(s + t - 1)[..., None]
-        _, k1, k2, k3, k4 = _of_cells(coefficients, cell).unbind(-1)
-        by_s, by_t = k1 + falling * k3 + rising * k4, k2 - falling * k3 + rising * k4
+        by_s, by_t = _slopes(_of_cells(coefficients, cell), place)
         of_y = torch.stack([(by_s * kappa).sum(-1), (by_t * kappa).sum(-1)], dim=-1) * inside
         each = (kappa[..., None] * _basis(place)[..., None, :]).flatten(-2)
         where = cell[..., None].expand(-1, -1, COEFFICIENTS)

@@ -49,6 +49,17 @@ def _basis(basis, cpab: CPAB) -> Tensor:
     return basis
 
 
+def orthonormal_basis(cpab: CPAB) -> Tensor:
+    """A basis like libcpab's, `(6 * triangles) x dim`, of all fields of the family, float64.
+
+    libcpab's own comes from another decomposition; N(0, I) over theta is the same distribution of fields with any.
+    """
+    triangles, corners = _corners(cpab)
+    at_corners = (cpab.vertex_velocities(torch.eye(cpab.dim, dtype=torch.float64)) / 2).flip(-1)[:, triangles]
+    maps = torch.linalg.solve(corners, at_corners).mT.flatten(1)
+    return torch.linalg.qr(maps.T).Q
+
+
 def gamma_of_theta(theta: Tensor, basis, cpab: CPAB) -> Tensor:
     """Our parameters of libcpab's fields, `batch x dim`.
 

@@ -1,0 +1,30 @@
+"""Transformations by name, for experiments and the command line."""
+
+import re
+
+from vitae.errors import InputError
+from vitae.transforms.affine import Affine
+from vitae.transforms.base import Sequential, Transformation
+from vitae.transforms.cpab import CPAB
+
+_CPAB = re.compile(r"cpab(?:-(\d{1,3})x(\d{1,3}))?")
+
+
+def transformation_named(name: str) -> Transformation:
+    """`affine`, `cpab` (2 x 4 cells), `cpab-ROWSxCOLUMNS`, or several of them joined by `+`, applied in that order.
+
+    Raises:
+        InputError: no such name.
+    """
+    parts: list[Transformation] = []
+    for part in str(name).split("+"):
+        if part == "affine":
+            parts.append(Affine())
+        elif found := _CPAB.fullmatch(part):
+            parts.append(CPAB((int(found[1]), int(found[2]))) if found[1] else CPAB())
+        else:
+            raise InputError(
+                f"unknown transformation '{part}'. Known: affine, cpab, cpab-ROWSxCOLUMNS such as cpab-4x4, and "
+                f"several joined by '+' such as affine+cpab."
+            )
+    return parts[0] if len(parts) == 1 else Sequential(*parts)
