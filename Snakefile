@@ -10,13 +10,16 @@
 # nothing changed.
 MODELS = ["vae", "beta-vae", "beta-tcvae", "dip-vae-ii", "u-vitae", "c-vitae"]
 SEEDS = {"smoke": 1, "quick": 2, "full": 3}
+# C-VITAE with other transformations than the affine one.
+COMPARED_TRANSFORMS = ["cpab", "affine+cpab"]
+COMPARED_SEEDS = {"smoke": 1, "quick": 2, "full": 1}
 MINUTES = {"smoke": 5, "quick": 15, "full": 120}
 
 PROFILE = config.get("profile", "quick")
 if PROFILE not in SEEDS:
     raise WorkflowError(f"unknown profile '{PROFILE}': choose one of {', '.join(SEEDS)}.")
 
-NOTEBOOKS = ["transformations", "mnist", "quantitative"]
+NOTEBOOKS = ["transformations", "mnist", "quantitative", "benchmarks"]
 # Changing one of these changes what a run computes; plots, tables and the command line do not.
 RUN_CODE = [
     path
@@ -25,7 +28,7 @@ RUN_CODE = [
     for path in glob_wildcards(f"vitae/{{path,{pattern.replace('*', '[a-z]+')}}}.py").path
 ]
 RUN_CODE = [f"vitae/{path}.py" for path in RUN_CODE]
-PAGE_CODE = ["vitae/plots.py", "vitae/results.py", "vitae/vitae.mplstyle"]
+PAGE_CODE = ["vitae/plots.py", "vitae/results.py", "vitae/bench.py", "vitae/vitae.mplstyle"]
 
 
 def records_of(profile):
@@ -38,21 +41,33 @@ def code_of(wildcards):
     return [] if wildcards.profile == "full" else RUN_CODE
 
 
+def compared(profile):
+    return expand("book/records/{profile}/mnist/c-vitae-seed{seed}-transform={transform}.json", profile=profile,
+                  seed=range(COMPARED_SEEDS[profile]), transform=COMPARED_TRANSFORMS)
+
+
+wildcard_constraints:
+    seed=r"\d+",
+    changes=r"(-transform=[a-z0-9+-]+)?",
+
+
 rule book:
     input: "book/_build/html/index.html"
 
 
 rule runs:
-    input: records_of(PROFILE)
+    input: records_of(PROFILE), compared(PROFILE)
 
 
 rule train:
     input: code_of
     output:
-        record="book/records/{profile}/mnist/{model}-seed{seed}.json",
-        weights="runs/{profile}/mnist/{model}-seed{seed}.pt",
-    log: "build/logs/{profile}/mnist/{model}-seed{seed}.log"
-    benchmark: "build/seconds/{profile}/train {model} seed {seed}"
+        record="book/records/{profile}/mnist/{model}-seed{seed}{changes}.json",
+        weights="runs/{profile}/mnist/{model}-seed{seed}{changes}.pt",
+    params:
+        transform=lambda wildcards: wildcards.changes.replace("-transform=", "--transform "),
+    log: "build/logs/{profile}/mnist/{model}-seed{seed}{changes}.log"
+    benchmark: "build/seconds/{profile}/train {model} seed {seed}{changes}"
     threads: 1
     retries: 1
     resources:
@@ -60,11 +75,16 @@ rule train:
         runtime=lambda wildcards: MINUTES[wildcards.profile],
     shell:
         "python -m vitae train mnist --model {wildcards.model} --profile {wildcards.profile} "
-        "--seed {wildcards.seed} --threads {threads} > {log} 2>&1 || {{ tail -n 20 {log} >&2; exit 1; }}"
+        "--seed {wildcards.seed} {params.transform} --threads {threads} > {log} 2>&1 || {{ tail -n 20 {log} >&2; exit 1; }}"
 
 
 def needs_of(wildcards):
-    return [] if wildcards.notebook == "transformations" else records_of(PROFILE)
+    if wildcards.notebook == "transformations":
+        affine = [record for record in records_of(PROFILE) if "/c-vitae-" in record]
+        return affine[:COMPARED_SEEDS[PROFILE]] + compared(PROFILE)
+    if wildcards.notebook == "benchmarks":
+        return glob_wildcards("{path,book/records/benchmarks/.*[.]json}").path
+    return records_of(PROFILE)
 
 
 rule execute:

@@ -3,7 +3,8 @@ import json
 import re
 from pathlib import Path
 
-from vitae.experiments import PROFILES, ROWS, SEEDS
+from vitae import results
+from vitae.experiments import COMPARED_SEEDS, COMPARED_TRANSFORMS, PROFILES, ROWS, SEEDS
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAKEFILE = (ROOT / "Snakefile").read_text()
@@ -16,6 +17,8 @@ def literal(name):
 def test_the_pipeline_runs_the_rows_seeds_and_notebooks_that_there_are():
     assert literal("MODELS") == list(ROWS)
     assert literal("SEEDS") == SEEDS
+    assert ["affine", *literal("COMPARED_TRANSFORMS")] == list(COMPARED_TRANSFORMS)
+    assert literal("COMPARED_SEEDS") == COMPARED_SEEDS
     assert list(literal("MINUTES")) == list(PROFILES)
     assert set(literal("NOTEBOOKS")) == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
 
@@ -32,9 +35,10 @@ def test_ci_looks_for_every_page_and_for_every_figure_that_a_notebook_makes():
             assert figure.name in ci, figure.name
 
 
-def test_committed_figures_of_the_records_show_all_of_them():
+def test_committed_figures_of_the_records_show_all_of_them(monkeypatch):
     """`papermill notebooks/quantitative.ipynb -p profile full` draws them again after records were added."""
-    runs = {path.stem for path in (ROOT / "book/records/full/mnist").glob("*.json")}
+    monkeypatch.setenv("VITAE_HOME", str(ROOT))
+    runs = {record["run"] for record in results.load("full", "mnist")}
     provenance = json.loads((ROOT / "figures/full/quantitative-digit-by-space.json").read_text())
     assert set(provenance["runs"]) == runs
 
@@ -44,11 +48,11 @@ def test_every_room_that_training_depends_on_retrains_when_it_changes():
     listed = set(re.findall(r'"([a-z]+)(?:/\*)?"', patterns))
     rooms = {path.stem for path in (ROOT / "vitae").iterdir() if path.suffix in ("", ".py") and path.stem[0] != "_"}
     # These only read, draw, write or parse what a run computed.
-    assert rooms - listed == {"cli", "errors", "files", "paths", "plots", "results"}
+    assert rooms - listed == {"cli", "errors", "files", "paths", "plots", "results", "bench"}
 
 
 def test_committed_records_are_of_the_schema_profile_and_settings_that_are_declared(monkeypatch):
-    from vitae import configure, results
+    from vitae import configure
 
     monkeypatch.setenv("VITAE_HOME", str(ROOT))
     records = results.load("full", "mnist")

@@ -25,7 +25,7 @@ from vitae.data.base import as_floats
 from vitae.errors import InputError
 from vitae.files import write_bytes, write_text
 from vitae.models.base import GenerativeModel
-from vitae.transforms import Transformation, pixel_grid
+from vitae.transforms import CPAB, Transformation, pixel_grid
 
 STYLE = Path(__file__).with_name("vitae.mplstyle")
 
@@ -243,13 +243,15 @@ def warped_grids(transformation: Transformation, gammas: Tensor, titles: list[st
     strokes += [stroke.flip(1) for stroke in strokes]
     points = torch.cat(strokes)
     moved = transformation.apply(gammas, points).reshape(len(gammas), 2 * lines, len(along), 2)
+    # A map of the square to itself needs no room around it.
+    reach = 1.9 if float(moved.abs().max()) > 1.001 else 1.05
     warped = transformation.warp(image.expand(len(gammas), *image.shape), gammas)
     figure, axes = _subplots(2, len(gammas), figsize=(2.1 * len(gammas), 4.4))
     for j, title in enumerate(titles):
         for stroke in moved[j]:
             axes[0][j].plot(stroke[:, 0], stroke[:, 1], c=_ZERO, lw=0.8)
         axes[0][j].plot([-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1], c="0.6", lw=0.8, ls="--")
-        axes[0][j].set(title=title, xlim=(-1.9, 1.9), ylim=(1.9, -1.9), aspect="equal")
+        axes[0][j].set(title=title, xlim=(-reach, reach), ylim=(reach, -reach), aspect="equal")
         _bare(axes[0][j])
         _draw_image(axes[1][j], warped[j])
     return figure
@@ -262,6 +264,8 @@ def velocity_fields(transformation: Transformation, gammas: Tensor, titles: list
     grid = pixel_grid(9, 9)
     seeds = pixel_grid(3, 3)
     for cell, gamma, title in zip(axes[0], gammas, titles, strict=True):
+        if isinstance(transformation, CPAB):
+            _draw_mesh(cell, transformation)
         velocity = transformation.velocity(grid, gamma[None])[0]
         cell.quiver(*grid.T, velocity[:, 0], velocity[:, 1], angles="xy", color="0.65", width=0.006)
         times = torch.linspace(0, 1, steps)
@@ -271,6 +275,81 @@ def velocity_fields(transformation: Transformation, gammas: Tensor, titles: list
         cell.set(title=title, xlim=(-1.3, 1.3), ylim=(1.3, -1.3), aspect="equal")
         _bare(cell)
     return figure
+
+
+def _draw_mesh(axes, cpab: CPAB) -> None:
+    """Cells and their diagonals."""
+    rows, columns = cpab.tessellation
+    vertices = cpab.vertices.numpy()
+    centres = (rows + 1) * (columns + 1)
+    for i, j in np.ndindex(rows, columns):
+        corner = i * (columns + 1) + j
+        around = [corner, corner + 1, corner + columns + 2, corner + columns + 1]
+        axes.plot(*vertices[[*around, corner]].T, c="0.75", lw=0.8)
+        for vertex in around:
+            axes.plot(*vertices[[vertex, centres + i * columns + j]].T, c="0.85", lw=0.5)
+
+
+@_figure
+def area_changes(transformation: Transformation, gammas: Tensor, titles: list[str], side: int = 112) -> Figure:
+    """log2 of the Jacobian determinant of T_gamma at every pixel: 0 where areas stay, 1 where they double.
+
+    Args:
+        gammas: `n x dim`.
+    """
+    determinant = transformation.jacobian_determinant(gammas, pixel_grid(side, side)).view(-1, side, side)
+    figure, axes = _subplots(1, len(gammas), figsize=(2.3 * len(gammas) + 0.6, 2.6))
+    doublings = determinant.log2()
+    reach = max(0.5, float(doublings.abs().max()))
+    for cell, values, title in zip(axes[0], doublings, titles, strict=True):
+        shown = cell.imshow(values, vmin=-reach, vmax=reach, cmap="PuOr_r", extent=(-1, 1, 1, -1))
+        cell.set(title=f"{title}\nat least {2 ** float(values.min()):.2f} times")
+        _bare(cell)
+    figure.colorbar(shown, ax=axes, label="areas, doublings", shrink=0.9)
+    return figure
+
+
+@_figure
+def convergence(found: list[dict]) -> Figure:
+    """Errors against evaluations, as `bench.convergence` measures them, one panel a mesh; mean and largest error."""
+    figure, axes = _subplots(1, len(found), figsize=(4.4 * len(found), 3.6), sharey=True)
+    for cell, measured in zip(axes[0], found, strict=True):
+        for (name, errors), colour, marker in zip(
+            ((name, errors) for name, errors in measured.items() if isinstance(errors, dict)),
+            ("0.5", _ONE, _ZERO),
+            ("s", "^", "o"),
+            strict=True,
+        ):
+            cell.loglog(measured["evaluations"], errors["mean"], c=colour, marker=marker, ms=4, label=f"{name}, mean")
+            cell.loglog(measured["evaluations"], errors["max"], c=colour, marker=marker, ms=4, ls=":", mfc="white")
+        cell.set(title=f"{' × '.join(map(str, measured['tessellation']))} cells", xlabel="evaluations of the field")
+        cell.set_xticks(measured["evaluations"], [str(n) for n in measured["evaluations"]])
+        cell.minorticks_off()
+        cell.grid(alpha=0.3)
+    axes[0][0].set_ylabel("error (pixels of 64); dotted: largest")
+    axes[0][0].legend()
+    return figure
+
+
+@_figure
+def image_rows(rows: list[tuple[str, Tensor]], title: str = "") -> Figure:
+    """Labelled rows of images, each `n x channels x height x width` in [0, 1], all rows of one length."""
+    return _image_grid(rows, title)
+
+
+@_figure
+def undone(models: dict[str, GenerativeModel], images: Tensor) -> Figure:
+    """Images, and below them what each model makes of them by undoing the perspective it infers.
+
+    Args:
+        models: label -> VITAE model.
+        images: uint8, `n x channels x height x width`.
+    """
+    x = as_floats(images)
+    rows = [("input", x)]
+    for name, model in models.items():
+        rows.append((name, model.undo_perspective(x, model.infer(x, generator=None).samples["z_P"])))
+    return _image_grid(rows)
 
 
 @_figure

@@ -13,8 +13,8 @@ reason.
 """
 
 from vitae.transforms.affine import Affine
-from vitae.transforms.base import Sequential, Transformation, pixel_grid, resample
+from vitae.transforms.base import Sequential, Transformation, fitted, pixel_grid, resample
 from vitae.transforms.cpab import CPAB
 from vitae.transforms.named import transformation_named
 
-__all__ = ["CPAB", "Affine", "Sequential", "Transformation", "pixel_grid", "resample", "transformation_named"]
+__all__ = ["CPAB", "Affine", "Sequential", "Transformation", "fitted", "pixel_grid", "resample", "transformation_named"]

@@ -128,6 +128,24 @@ class Transformation(ABC):
         return f"{type(self).__name__}()"
 
 
+def fitted(transformation: Transformation, points: Tensor, target: Tensor, iterations: int = 60) -> Tensor:
+    """The gamma, `1 x dim`, that brings points `n x 2` closest to a target `n x 2`: least squares from the identity.
+
+    Levenberg-Marquardt would be the classic; L-BFGS needs no Jacobian and is in torch.
+    """
+    gamma = torch.zeros(1, transformation.dim, dtype=points.dtype, device=points.device, requires_grad=True)
+    optimiser = torch.optim.LBFGS([gamma], max_iter=iterations, line_search_fn="strong_wolfe", history_size=30)
+
+    def misfit() -> Tensor:
+        optimiser.zero_grad()
+        loss = (transformation.apply(gamma, points)[0] - target).square().sum(-1).mean()
+        loss.backward()
+        return loss
+
+    optimiser.step(misfit)
+    return gamma.detach()
+
+
 class Sequential(Transformation):
     """Several transformations, one after the other; gamma is their parameters side by side.
 

@@ -1,4 +1,4 @@
-"""CPAB: diffeomorphisms that are flows of continuous piecewise-affine velocity fields (Freifeld et al., 2017).
+"""CPAB: diffeomorphisms that are flows of continuous piecewise-affine velocity fields (Freifeld et al., 2015).
 
 The square `[-1, 1]^2` is cut into rows x columns cells, and each cell by its centre into four triangles. gamma holds
 the velocities at the corners and centres of the cells, so its units are half images per unit of time, those of

@@ -293,7 +293,7 @@ def _end(w, rows, columns):
 
 @_compiled
 def _aim(w, pixel, height, width):
-    """Of each place in (end_x, end_y): the pixel above and left of it, never the last one, and its share of the next."""
+    """Of each place in (end_x, end_y): the pixel above and left of it, never the last, and its share of the next."""
     zero, half, one = w.dtype.type(0), w.dtype.type(0.5), w.dtype.type(1)
     wide, high = w.dtype.type(width), w.dtype.type(height)
     last_column, last_row = w.dtype.type(width - 1), w.dtype.type(height - 1)
