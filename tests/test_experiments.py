@@ -252,3 +252,30 @@ def test_the_books_example_of_a_model_of_ones_own_runs_and_learns(capsys):
     first, second = namespace["progress"].losses
     assert second < first
     assert str(first) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("architecture", ["c-vitae", "u-vitae"])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("affine", "Affine()"),
+        ("cpab", "CPAB((2, 4))"),
+        ("cpab-8x3", "CPAB((8, 3))"),
+        ("affine+cpab", "Sequential(Affine(), CPAB((2, 4)))"),
+    ],
+)
+def test_a_transformation_by_name_is_the_models_and_part_of_the_runs_name(architecture, name, expected):
+    configuration = configure("mnist", architecture, "smoke", transform=name)
+    model = build(configuration, (1, 28, 28))
+    assert repr(model.transformation) == expected
+    assert model.decoder_P(torch.zeros(1, 3)).shape == (1, model.transformation.dim)
+    assert configuration.run == f"{architecture}-seed0" + ("" if name == "affine" else f"-transform={name}")
+
+
+def test_a_transformation_that_is_none_and_one_for_a_model_without():
+    for name in ("afine", "cpab-8", "affine+", "cpab-0x4", ""):
+        with pytest.raises(InputError, match=r"unknown transformation|tessellation is"):
+            configure("mnist", "c-vitae", "smoke", transform=name)
+    with pytest.raises(InputError, match="beta-vae has one latent space and no transformation"):
+        configure("mnist", "beta-vae", "smoke", transform="cpab")
+    assert configure("mnist", "beta-vae", "smoke", transform="affine").overrides == {}

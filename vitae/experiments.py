@@ -209,7 +209,7 @@ def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, *
             raise InputError(f"the objective of {model} has no {name}: it belongs to another objective.")
         if isinstance(current, float) and isinstance(value, int):
             value = float(value)
-        if name == "transform" and value is not None and architecture == "vae":
+        if name == "transform" and value not in (None, current) and architecture == "vae":
             raise InputError(f"the architecture of {model} has one latent space and no transformation.")
         if value is not None and value != current:
             place[name] = overrides[name] = value

@@ -258,16 +258,23 @@ def warped_grids(transformation: Transformation, gammas: Tensor, titles: list[st
 
 
 @_figure
-def velocity_fields(transformation: Transformation, gammas: Tensor, titles: list[str], steps: int = 24) -> Figure:
-    """Velocity fields as arrows, and the paths of a few points from time 0 (dots) to time 1."""
+def velocity_fields(
+    transformation: Transformation, gammas: Tensor, titles: list[str], steps: int = 24, drops: int = 3
+) -> Figure:
+    """Velocity fields as arrows, half as long as the way in unit time, and the paths of drops x drops points.
+
+    Paths go from time 0 (dots) to time 1. A CPAB family is drawn on its mesh.
+    """
     figure, axes = _subplots(1, len(gammas), figsize=(2.4 * len(gammas), 2.6))
     grid = pixel_grid(9, 9)
-    seeds = pixel_grid(3, 3)
+    seeds = pixel_grid(drops, drops)
     for cell, gamma, title in zip(axes[0], gammas, titles, strict=True):
         if isinstance(transformation, CPAB):
             _draw_mesh(cell, transformation)
         velocity = transformation.velocity(grid, gamma[None])[0]
-        cell.quiver(*grid.T, velocity[:, 0], velocity[:, 1], angles="xy", color="0.65", width=0.006)
+        cell.quiver(
+            *grid.T, velocity[:, 0], velocity[:, 1], angles="xy", scale_units="xy", scale=2, color="0.6", width=0.006
+        )
         times = torch.linspace(0, 1, steps)
         paths_of_seeds = transformation.apply(times[:, None] * gamma, seeds)
         cell.plot(paths_of_seeds[..., 0], paths_of_seeds[..., 1], c=_ONE, lw=1.5)
@@ -327,7 +334,7 @@ def convergence(found: list[dict]) -> Figure:
         cell.minorticks_off()
         cell.grid(alpha=0.3)
     axes[0][0].set_ylabel("error (pixels of 64); dotted: largest")
-    axes[0][0].legend()
+    axes[0][0].legend(loc="lower left")
     return figure
 
 

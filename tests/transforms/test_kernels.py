@@ -266,3 +266,26 @@ def test_operators_keep_torchs_rules(generator):
     torch.library.opcheck(torch.ops.vitae.cpab_flow.default, (gamma, points, 2, 3, True, 9, 6, 7))
     maps = Affine().matrix(torch.zeros(2, 6, dtype=torch.float64)).flatten(1)
     torch.library.opcheck(torch.ops.vitae.affine_sample.default, (maps.requires_grad_(), points, images[0]))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+@pytest.mark.parametrize("transformation", [CPAB((2, 4)), CPAB((2, 3), boundary="free", steps=12), Affine()], ids=repr)
+def test_a_gpu_gives_what_the_cpu_gives_and_is_never_waited_for(transformation, generator):
+    gamma = 0.2 * torch.randn(5, transformation.dim, generator=generator)
+    images = torch.rand(5, 3, 30, 40, generator=generator)
+    cotangent = torch.randn(images.shape, generator=generator)
+
+    def warped(device):
+        leaves = [each.to(device).requires_grad_() for each in (gamma, images)]
+        out = transformation.warp(leaves[1], leaves[0])
+        return out.detach(), *torch.autograd.grad(out, leaves, cotangent.to(device))
+
+    warped("cuda")  # compiles, and moves the family's constants
+    weights = [each.cuda() for each in (gamma, images)]
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        transformation.warp(weights[1], weights[0])
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for one, other in zip(warped("cuda"), warped("cpu"), strict=True):
+        torch.testing.assert_close(one.cpu(), other, rtol=1e-3, atol=1e-3)

@@ -209,8 +209,8 @@ def _backward(
             kappa_x, kappa_y = along * of_x + of_kx, along * of_y + of_ky
             falling, rising = s - t, s + t - 1
             p, q = tl.abs(falling), tl.abs(rising)
-            f = tl.where(falling > 0, 1.0, tl.where(falling < 0, -1.0, 0.0)).to(px.dtype)
-            r = tl.where(rising > 0, 1.0, tl.where(rising < 0, -1.0, 0.0)).to(px.dtype)
+            f = tl.where(falling >= 0, 1.0, -1.0).to(px.dtype)
+            r = tl.where(rising >= 0, 1.0, -1.0).to(px.dtype)
             of_s = kappa_x * (a1 + f * a3 + r * a4) + kappa_y * (b1 + f * b3 + r * b4)
             of_t = kappa_x * (a2 - f * a3 + r * a4) + kappa_y * (b2 - f * b3 + r * b4)
             of_s = tl.where((at_x >= 0) & (at_x <= columns), of_s, zero)
