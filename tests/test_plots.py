@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from vitae import InputError, build, configure, paths, plots
+from vitae import CPAB, Affine, InputError, build, configure, paths, plots
 
 
 @pytest.fixture
@@ -91,3 +91,48 @@ def test_other_formats_and_missing_figures_are_named(images, tmp_path):
         plots.write_figure(plots.contact_sheet(images, columns=3), tmp_path / "x.jpeg")
     with pytest.raises(InputError, match="run the notebook that makes it first"):
         plots.saved_figure(tmp_path / "none.png")
+
+
+def test_a_cpab_field_is_drawn_on_its_mesh_with_arrows_of_its_velocities():
+    cpab = CPAB((2, 3))
+    gamma = torch.zeros(1, cpab.dim)
+    gamma[0, -2] = 0.6  # the last centre moves to the right
+    figure = plots.velocity_fields(cpab, gamma, ["one"], drops=2)
+    (axes,) = figure.axes
+    (arrows,) = [found for found in axes.collections if hasattr(found, "U")]
+    velocities = cpab.velocity(torch.tensor(np.asarray(arrows.XY), dtype=torch.float32), gamma)[0]
+    np.testing.assert_allclose(np.stack([arrows.U, arrows.V], 1), velocities.numpy(), atol=1e-6)
+    outlines = [line for line in axes.lines if len(line.get_xdata()) == 5]
+    assert len(outlines) == 6, "one outline for each cell"
+
+
+def test_areas_are_in_doublings_and_the_title_says_the_least():
+    gamma = torch.tensor([[np.log(2) / 2, 0, 0, np.log(2) / 2, 0, 0]], dtype=torch.float32)
+    figure = plots.area_changes(Affine(), gamma, ["twice"], side=4)
+    np.testing.assert_allclose(drawn_images(figure)[0], 1, atol=1e-5)
+    assert figure.axes[0].get_title() == "twice\nat least 2.00 times"
+
+
+def test_convergence_draws_mean_and_largest_of_each_scheme():
+    schemes = ["Euler", "exponential Euler (libcpab)", "one-leg (ours)"]
+    measured = {"tessellation": (2, 4), "evaluations": [8, 16]}
+    measured |= {name: {"mean": [1.0, 0.5], "max": [3.0, 2.0]} for name in schemes}
+    (axes,) = plots.convergence([measured]).axes
+    assert [list(line.get_ydata()) for line in axes.lines] == [[1.0, 0.5], [3.0, 2.0]] * 3
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [f"{name}, mean" for name in schemes]
+
+
+def test_undone_shows_the_input_and_what_each_model_straightens(model, images):
+    figure = plots.undone({"affine": model}, images)
+    shown = drawn_images(figure)
+    np.testing.assert_allclose(shown[0], images[0, 0] / 255)
+    x = images / 255
+    expected = model.undo_perspective(x, model.infer(x, generator=None).samples["z_P"])
+    np.testing.assert_allclose(shown[3], expected[0, 0].detach(), atol=1e-6)
+
+
+def test_a_grid_that_stays_in_the_square_fills_its_panel():
+    image = torch.zeros(1, 28, 28)
+    inside = plots.warped_grids(CPAB((1, 1)), torch.full((1, 2), 0.1), ["in"], image)
+    outside = plots.warped_grids(Affine(), torch.tensor([[0.5, 0, 0, 0.5, 0, 0]]), ["out"], image)
+    assert inside.axes[0].get_xlim()[1] < 1.1 < outside.axes[0].get_xlim()[1]

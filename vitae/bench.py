@@ -37,17 +37,19 @@ CASES = [
 ]
 _ACCURACY_SIDE, _ACCURACY_FIELDS = 64, 512
 _EXACT_STEPS = 3000
+# A median over less time than this times the repeats would be one of a machine's moods.
+_SECONDS_A_REPEAT = 0.3
 # Of one evaluation and its step, as `flow` writes them: x += k and y = x + k / 2 for two components (8), four
 # comparisons against the square (4), cell and place (4), s - t and s + t - 1 (3), and two fields of four products
 # and four sums (16). Absolute values, conversions and everything done once a cell more than needed count as nothing.
 OPERATIONS_AN_EVALUATION = 35
 
 
-def _median_seconds(work: Callable[[], object], repeats: int, enough: float = 2.0) -> float:
-    """The median of up to `repeats` runs after one that is not counted, fewer once they took long enough together."""
+def _median_seconds(work: Callable[[], object], repeats: int) -> float:
+    """The median of `repeats` runs after one that is not counted; more of them where they are short."""
     work()
     spent: list[float] = []
-    while len(spent) < repeats and (len(spent) < 3 or sum(spent) < enough * repeats):
+    while len(spent) < repeats or sum(spent) < _SECONDS_A_REPEAT * repeats:
         started = time.perf_counter()
         work()
         spent.append(time.perf_counter() - started)
@@ -316,7 +318,7 @@ def _machine() -> dict:
 
 
 def run(repeats: int = 7, against: bool = False) -> dict:
-    """Measure everything on one thread; minutes with a competitor, half a minute without.
+    """Measure everything on one thread; ten minutes with a competitor, three without.
 
     Args:
         repeats: runs of which the median counts.

@@ -309,7 +309,7 @@ def area_changes(transformation: Transformation, gammas: Tensor, titles: list[st
     doublings = determinant.log2()
     reach = max(0.5, float(doublings.abs().max()))
     for cell, values, title in zip(axes[0], doublings, titles, strict=True):
-        shown = cell.imshow(values, vmin=-reach, vmax=reach, cmap="PuOr_r", extent=(-1, 1, 1, -1))
+        shown = cell.imshow(values.numpy(), vmin=-reach, vmax=reach, cmap="PuOr_r", extent=(-1, 1, 1, -1))
         cell.set(title=f"{title}\nat least {2 ** float(values.min()):.2f} times")
         _bare(cell)
     figure.colorbar(shown, ax=axes, label="areas, doublings", shrink=0.9)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitae import InputError
-from vitae.transforms import CPAB, Affine, Sequential, flow, operators, pixel_grid
+from vitae.transforms import CPAB, Affine, Sequential, fitted, flow, operators, pixel_grid
 from vitae.transforms.libcpab import gamma_of_theta, theta_of_gamma
 
 MESHES = [(1, 1), (2, 4), (4, 4), (3, 5)]
@@ -377,3 +377,17 @@ def test_points_that_are_not_numbers_stay_so_and_harm_no_other():
     assert found[0, 5].isnan().all()
     keep = torch.arange(16) != 5
     assert torch.equal(found[:, keep], expected[:, keep])
+
+
+def test_fitting_finds_the_map_of_its_own_family_and_the_nearest_of_another(generator):
+    points = pixel_grid(12, 12, dtype=torch.float64)
+    affine = Affine()
+    gamma = 0.2 * torch.randn(1, 6, generator=generator, dtype=torch.float64)
+    target = affine.apply(gamma, points)[0]
+    torch.testing.assert_close(fitted(affine, points, target), gamma, atol=1e-4, rtol=0)
+    cpab = CPAB((2, 2))
+    nearest = fitted(cpab, points, target)
+    misfit = (cpab.apply(nearest, points)[0] - target).square().sum()
+    assert misfit < 0.5 * (points - target).square().sum()
+    for other in nearest + 0.01 * torch.randn(5, cpab.dim, generator=generator, dtype=torch.float64):
+        assert (cpab.apply(other[None], points)[0] - target).square().sum() > misfit

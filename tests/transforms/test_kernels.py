@@ -258,6 +258,15 @@ def test_compiled_models_and_batches_of_models_give_the_same_gradients(generator
     torch.testing.assert_close(found, expected[1])
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_what_torch_cannot_trace_is_refused_and_not_wrong(generator):
+    cpab = CPAB((2, 3))
+    gammas, images = stacked(cpab, generator)
+    gradient = torch.func.vmap(torch.func.grad(lambda gamma, image: cpab.warp(image, gamma).square().sum()))
+    with pytest.raises(RuntimeError, match="functorch transforms"):
+        torch.compile(gradient, fullgraph=True, backend="aot_eager")(gammas, images)
+
+
 def test_operators_keep_torchs_rules(generator):
     cpab = CPAB((2, 3))
     gammas, images = stacked(cpab, generator)

@@ -51,6 +51,20 @@ def on_cpu_kernels(like: Tensor) -> bool:
     return like.device.type == "cpu" and has_kernels(like)
 
 
+# Not `torch.library.custom_op`, whose first call imports all of torch's compiler, seconds for each process.
+_LIBRARY = torch.library.Library("vitae", "DEF")
+
+
+def _define(name: str, function: Callable, result: Callable) -> Callable:
+    """A function as an operator of torch, with shapes for tracing and a rule for vmap."""
+    _LIBRARY.define(name + torch.library.infer_schema(function, mutates_args=()))
+    _LIBRARY.impl(name, function, "CompositeExplicitAutograd")
+    operation = getattr(torch.ops.vitae, name).default
+    torch.library.register_fake(f"vitae::{name}", result, lib=_LIBRARY)
+    torch.library.register_vmap(f"vitae::{name}", _as_more_batch(operation), lib=_LIBRARY)
+    return operation
+
+
 def _operator(name: str, forward: Callable, adjoint: Callable, result: Callable) -> Callable:
     """A differentiable function from a pair.
 
@@ -60,9 +74,7 @@ def _operator(name: str, forward: Callable, adjoint: Callable, result: Callable)
             the cotangent of each tensor, or `batch x 0` for those without need.
         result: an empty tensor like the result, from the same arguments.
     """
-    do = torch.library.custom_op(f"vitae::{name}", forward, mutates_args=())
-    undo = torch.library.custom_op(f"vitae::{name}_adjoint", adjoint, mutates_args=())
-    do.register_fake(result)
+    do = _define(name, forward, result)
 
     def empty_cotangents(*arguments):
         tensors = [argument for argument in arguments if isinstance(argument, Tensor)][:-1]
@@ -72,9 +84,7 @@ def _operator(name: str, forward: Callable, adjoint: Callable, result: Callable)
             for tensor, need in zip(tensors, arguments[-1], strict=True)
         )
 
-    undo.register_fake(empty_cotangents)
-    do.register_vmap(_as_more_batch(do))
-    undo.register_vmap(_as_more_batch(undo))
+    undo = _define(f"{name}_adjoint", adjoint, empty_cotangents)
 
     def setup(ctx, inputs, output):
         ctx.save_for_backward(*(value for value in inputs if isinstance(value, Tensor)))
@@ -91,7 +101,7 @@ def _operator(name: str, forward: Callable, adjoint: Callable, result: Callable)
         ]
         return *fitting, *(None for _ in ctx.numbers)
 
-    do.register_autograd(backward, setup_context=setup)
+    torch.library.register_autograd(f"vitae::{name}", backward, setup_context=setup, lib=_LIBRARY)
 
     class Adjoint(torch.autograd.Function):
         generate_vmap_rule = True
