@@ -11,7 +11,7 @@ There is no branch, no division by a variable and no root in it, so nothing happ
 eigenvalues (delta = 0) or at a singular A: values and gradients are finite wherever the map is, which a formula with
 eigenvalues or with a scaling by the norm does not give. Nor does it ask the device for a number, as
 `torch.linalg.matrix_exp` does. It is computed in float64, six numbers an image, so that the doublings cost no accuracy;
-up to |A| = 128 it is right to rounding.
+up to a norm of 128 it is right to rounding.
 """
 
 import math
@@ -19,7 +19,7 @@ import math
 import torch
 from torch import Tensor
 
-# The series at |A| / 2^8 <= 1/2 is right to float64 rounding with this many terms.
+# The series at a norm of 1/2 is right to float64 rounding with this many terms.
 DOUBLINGS, TERMS = 8, 14
 
 
