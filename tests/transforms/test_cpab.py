@@ -391,3 +391,43 @@ def test_fitting_finds_the_map_of_its_own_family_and_the_nearest_of_another(gene
     assert misfit < 0.5 * (points - target).square().sum()
     for other in nearest + 0.01 * torch.randn(5, cpab.dim, generator=generator, dtype=torch.float64):
         assert (cpab.apply(other[None], points)[0] - target).square().sum() > misfit
+
+
+def test_a_mesh_first_used_in_inference_mode_takes_gradients_later():
+    cpab = CPAB((5, 7))
+    gamma = torch.full((1, cpab.dim), 0.01)
+    with torch.inference_mode():
+        cpab.apply(gamma, pixel_grid(3, 3))
+        determinant = cpab.jacobian_determinant(gamma, pixel_grid(3, 3))
+    gamma.requires_grad_()
+    cpab.steepness(gamma).sum().backward()
+    cpab.velocity(pixel_grid(3, 3), gamma).sum().backward()
+    assert (determinant > 0).all()
+
+
+def test_the_error_of_a_models_gamma_needs_no_detaching():
+    cpab = CPAB((2, 2))
+    gamma = torch.full((2, cpab.dim), 0.2, requires_grad=True)
+    assert cpab.error(gamma, 16, 16).shape == (2,)
+    with pytest.raises(InputError, match="needs finite"):
+        cpab.error(gamma * math.nan, 16, 16)
+
+
+def test_what_is_no_tensor_and_sizes_that_are_none_get_one_sentence():
+    cpab = CPAB((2, 4))
+    gamma = torch.zeros(1, 30)
+    with pytest.raises(InputError, match="batch x 30, got a list"):
+        cpab.apply([[0.0] * 30], pixel_grid(2, 2))
+    with pytest.raises(InputError, match="got a list"):
+        cpab.apply(gamma, [[0.0, 0.0]])
+    with pytest.raises(InputError, match="got a ndarray"):
+        cpab.warp(np.zeros((1, 1, 4, 4)), gamma)
+    with pytest.raises(InputError, match="height must be a whole number of 1 or more, got -1"):
+        cpab.grid(gamma, -1, 4)
+    with pytest.raises(InputError, match=r"vertex velocities of shape batch x 23 x 2, got \(1, 40, 2\)"):
+        cpab.gamma_of(torch.zeros(1, 40, 2))
+    with pytest.raises(InputError, match=r"n x 2 or 1 x n x 2 .* got torch.float32 of shape \(3, 9, 2\)"):
+        cpab.jacobian_determinant(gamma, torch.zeros(3, 9, 2))
+    with pytest.raises(InputError, match="steps must be"):
+        CPAB((2, 4), steps=True)
+    assert CPAB((2, 4), steps=np.int64(9)).steps == 9

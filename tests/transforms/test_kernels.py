@@ -164,6 +164,16 @@ def test_without_kernels_the_fallback_says_so_once_and_gives_the_same(transforma
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("transformation", [CPAB((2, 4)), Affine()], ids=repr)
+def test_places_that_are_not_numbers_read_the_same_pixel_with_and_without_kernels(transformation, generator):
+    gamma = 0.1 * torch.randn(1, transformation.dim, generator=generator)
+    images = torch.rand(1, 2, 6, 6, generator=generator)
+    points = pixel_grid(6, 6)
+    points[3], points[4, 0], points[5, 1] = float("nan"), float("inf"), -float("inf")
+    expected = resample(images, transformation.apply(gamma, points))
+    torch.testing.assert_close(transformation.sample(images, gamma, points), expected)
+
+
 def test_threads_give_the_same_bits_and_may_call_at_once(generator):
     cpab = CPAB((2, 4))
     gamma = 0.2 * torch.randn(5, cpab.dim, generator=generator)
@@ -197,7 +207,11 @@ def test_any_layout_and_nothing_at_all(transformation, generator):
     assert transformation.apply(empty, pixel_grid(3, 3)).shape == (0, 9, 2)
     assert transformation.apply(gamma, torch.zeros(0, 2)).shape == (3, 0, 2)
     assert transformation.warp(torch.zeros(0, 1, 4, 4), empty).shape == (0, 1, 4, 4)
-    assert transformation.warp(torch.zeros(3, 0, 4, 4), gamma).shape == (3, 0, 4, 4)
+    no_channels = torch.zeros(3, 0, 64, 64, requires_grad=True)
+    warped = transformation.warp(no_channels, gamma)
+    assert warped.shape == (3, 0, 64, 64)
+    warped.sum().backward()
+    assert no_channels.grad.shape == (3, 0, 64, 64)
     needs = gamma.clone().requires_grad_()
     transformation.apply(needs, torch.zeros(0, 2)).sum().backward()
     assert needs.grad.abs().max() == 0

@@ -33,6 +33,11 @@ def resample(images: Tensor, points: Tensor) -> Tensor:
     return F.grid_sample(images, where, mode="bilinear", padding_mode="border", align_corners=False)
 
 
+def _said(value) -> str:
+    """What was given, for an error's sentence."""
+    return f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+
+
 class Transformation(ABC):
     """A family T_gamma of invertible maps of the plane, `dim` numbers each, the identity at gamma = 0."""
 
@@ -72,20 +77,20 @@ class Transformation(ABC):
 
     def jacobian_determinant(self, gamma: Tensor, points: Tensor) -> Tensor:
         """det of the derivative of T_gamma at points, `batch x n`: by how much it magnifies areas, 1 at gamma = 0."""
-        points = points.expand(len(gamma), -1, -1).detach().requires_grad_()
-        with torch.enable_grad():
-            x, y = self.apply(gamma.detach(), points).unbind(-1)
+        points = self.check_points(gamma, points)
+        with torch.inference_mode(False), torch.enable_grad():
+            # Clones, because tensors of the inference mode never take part in gradients.
+            points = points.expand(len(gamma), -1, -1).clone().detach().requires_grad_()
+            x, y = self.apply(gamma.clone().detach(), points).unbind(-1)
             (of_x,) = torch.autograd.grad(x.sum(), points, retain_graph=True)
             (of_y,) = torch.autograd.grad(y.sum(), points)
         return of_x[..., 0] * of_y[..., 1] - of_x[..., 1] * of_y[..., 0]
 
     def check(self, gamma: Tensor) -> None:
         """Raise `InputError` unless gamma is `batch x dim`, of floating point."""
-        if gamma.ndim != 2 or gamma.shape[1] != self.dim or not gamma.is_floating_point():
-            raise InputError(
-                f"{self} takes floating point gamma of shape batch x {self.dim}, got {gamma.dtype} of shape "
-                f"{tuple(gamma.shape)}."
-            )
+        fits = isinstance(gamma, Tensor) and gamma.ndim == 2 and gamma.shape[1] == self.dim
+        if not fits or not gamma.is_floating_point():
+            raise InputError(f"{self} takes floating point gamma of shape batch x {self.dim}, got {_said(gamma)}.")
 
     def check_points(self, gamma: Tensor, points: Tensor) -> Tensor:
         """Points as `batch x n x 2`, or as `1 x n x 2` if they are shared.
@@ -94,11 +99,13 @@ class Transformation(ABC):
             InputError: gamma is not `batch x dim`, or points are neither `batch x n x 2` nor `n x 2` of gamma's type.
         """
         self.check(gamma)
-        fits = points.ndim == 2 or (points.ndim == 3 and len(points) in (1, len(gamma)))
+        fits = isinstance(points, Tensor) and (
+            points.ndim == 2 or (points.ndim == 3 and len(points) in (1, len(gamma)))
+        )
         if not fits or points.shape[-1] != 2 or points.dtype != gamma.dtype:
             raise InputError(
                 f"{self} moves points of shape n x 2 or {len(gamma)} x n x 2 with this gamma, of its {gamma.dtype}, "
-                f"got {points.dtype} of shape {tuple(points.shape)}."
+                f"got {_said(points)}."
             )
         return points if points.ndim == 3 else points[None]
 
@@ -106,10 +113,11 @@ class Transformation(ABC):
         """Raise `InputError` unless gamma is `batch x dim` and images are `batch x channels x height x width` of its
         type."""
         self.check(gamma)
-        if images.ndim != 4 or len(images) != len(gamma) or images.dtype != gamma.dtype:
+        fits = isinstance(images, Tensor) and images.ndim == 4
+        if not fits or len(images) != len(gamma) or images.dtype != gamma.dtype:
             raise InputError(
                 f"{self} warps images of {gamma.dtype} of shape {len(gamma)} x channels x height x width with this "
-                f"gamma, got {images.dtype} of shape {tuple(images.shape)}."
+                f"gamma, got {_said(images)}."
             )
 
     def check_sample(self, images: Tensor, gamma: Tensor, points: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import numbers
 import torch
 from torch import Tensor
 
-from vitae.errors import InputError, require_known
+from vitae.errors import InputError, require_known, require_number
 from vitae.transforms import flow, operators
 from vitae.transforms.base import Transformation, pixel_grid
 
@@ -46,11 +46,12 @@ class CPAB(Transformation):
                 f"a tessellation is (rows, columns), two whole numbers from 1 to {_MOST_CELLS_A_SIDE}, "
                 f"got {tessellation!r}."
             )
-        if steps is not None and not (isinstance(steps, int) and 1 <= steps <= _MOST_STEPS):
+        whole = isinstance(steps, numbers.Integral) and not isinstance(steps, bool)
+        if steps is not None and not (whole and 1 <= steps <= _MOST_STEPS):
             raise InputError(f"steps must be a whole number from 1 to {_MOST_STEPS:,}, or None, got {steps!r}.")
         self.tessellation = (int(tessellation[0]), int(tessellation[1]))
         self.boundary = require_known("boundary", boundary, ("slip", "free"))
-        self.steps = steps
+        self.steps = None if steps is None else int(steps)
         self._slip = boundary == "slip"
         self.dim = len(flow.free_components(*self.tessellation, self._slip))
 
@@ -71,15 +72,22 @@ class CPAB(Transformation):
 
     def gamma_of(self, velocities: Tensor) -> Tensor:
         """The gamma with these vertex velocities, `batch x n x 2` to `batch x dim`; held components are dropped."""
+        n = len(self.vertices)
+        if velocities.ndim != 3 or velocities.shape[1:] != (n, 2):
+            raise InputError(f"{self} has vertex velocities of shape batch x {n} x 2, got {tuple(velocities.shape)}.")
         free = flow.free_components(*self.tessellation, self._slip)
         return velocities.flatten(1)[:, list(free)]
 
     def apply(self, gamma: Tensor, points: Tensor, *, inverse: bool = False) -> Tensor:
         # Neighbours in a list of points are taken to be neighbours in the plane: it costs time if they are not.
-        return self._moved(gamma, points, 1, points.shape[-2] if points.ndim > 1 else 0, inverse)
+        points = self.check_points(gamma, points)
+        return self._moved(gamma, points, 1, points.shape[1], inverse)
 
     def grid(self, gamma: Tensor, height: int, width: int, *, inverse: bool = False) -> Tensor:
         """Where each pixel of a warped image looks, `batch x (height * width) x 2`; faster than `apply` to a grid."""
+        self.check(gamma)
+        require_number("height", height, 1, whole=True)
+        require_number("width", width, 1, whole=True)
         points = pixel_grid(height, width, dtype=gamma.dtype, device=gamma.device)
         return self._moved(gamma, points, height, width, inverse)
 
@@ -121,6 +129,8 @@ class CPAB(Transformation):
         This costs two more calls.
         """
         self.check(gamma)
+        gamma = gamma.detach()
+        operators.require_finite(gamma)
         taken = self.steps_of(gamma)
         points = pixel_grid(height, width, dtype=gamma.dtype, device=gamma.device)[None]
         kernels, field = operators.kernels_for(points), self._coefficients(gamma)

@@ -342,8 +342,10 @@ def _aim(w, pixel, height, width):
     last_column, last_row = w.dtype.type(width - 1), w.dtype.type(height - 1)
     before_last_column, before_last_row = np.int32(max(width - 2, 0)), np.int32(max(height - 2, 0))
     for lane in range(LANES):
-        x = (w[_END_X * LANES + lane] + one) * half * wide - half
-        y = (w[_END_Y * LANES + lane] + one) * half * high - half
+        x, y = w[_END_X * LANES + lane], w[_END_Y * LANES + lane]
+        # What is not a number reads the centre, as in `base.resample`.
+        x, y = x if x == x else zero, y if y == y else zero
+        x, y = (x + one) * half * wide - half, (y + one) * half * high - half
         x = x if x > zero else zero
         x = x if x < last_column else last_column
         y = y if y > zero else zero

@@ -75,11 +75,13 @@ def cell_coefficients(velocities: Tensor, rows: int, columns: int) -> Tensor:
 def matrix(rows: int, columns: int, slip: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The linear map from gamma to cell coefficients in cell coordinates, `dim x (cells * 10)`."""
     free = free_components(rows, columns, slip)
-    velocities = torch.zeros(len(free), 2 * len(vertices(rows, columns)), dtype=torch.float64)
-    velocities[range(len(free)), free] = 1
-    to_cells = torch.tensor([columns / 2, rows / 2], dtype=torch.float64)
-    coefficients = cell_coefficients(velocities.unflatten(1, (-1, 2)) * to_cells, rows, columns)
-    return coefficients.flatten(1).to(dtype=dtype, device=device)
+    # It is kept, so it must not be made a tensor of the inference mode that may be on just now.
+    with torch.inference_mode(False):
+        velocities = torch.zeros(len(free), 2 * len(vertices(rows, columns)), dtype=torch.float64)
+        velocities[range(len(free)), free] = 1
+        to_cells = torch.tensor([columns / 2, rows / 2], dtype=torch.float64)
+        coefficients = cell_coefficients(velocities.unflatten(1, (-1, 2)) * to_cells, rows, columns)
+        return coefficients.flatten(1).to(dtype=dtype, device=device)
 
 
 def coefficients_of(gamma: Tensor, rows: int, columns: int, slip: bool) -> Tensor:

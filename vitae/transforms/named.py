@@ -7,7 +7,7 @@ from vitae.transforms.affine import Affine
 from vitae.transforms.base import Sequential, Transformation
 from vitae.transforms.cpab import CPAB
 
-_CPAB = re.compile(r"cpab(?:-(\d{1,3})x(\d{1,3}))?")
+_CPAB = re.compile(r"cpab(?:-([1-9][0-9]{0,2})x([1-9][0-9]{0,2}))?")
 
 
 def transformation_named(name: str) -> Transformation:

@@ -143,7 +143,9 @@ def _as_more_batch(operation: Callable) -> Callable:
     def rule(info, in_dims, *arguments):
         size = info.batch_size
         tensors = [(value, dim) for value, dim in zip(arguments, in_dims, strict=True) if isinstance(value, Tensor)]
-        batch = max(value.shape[0 if dim is None else (0 if dim else 1)] for value, dim in tensors)
+        # The first tensor is the parameters: it has the whole batch, where points may be shared.
+        first, dim = tensors[0]
+        batch = first.shape[1 if dim == 0 else 0]
 
         def folded(value, dim):
             if not isinstance(value, Tensor) or (dim is None and len(value) == 1 != batch):
@@ -159,7 +161,8 @@ def _as_more_batch(operation: Callable) -> Callable:
     return rule
 
 
-def _require_finite(gamma: Tensor) -> None:
+def require_finite(gamma: Tensor) -> None:
+    """Raise `NotFiniteError` for a gamma on the CPU with a value that is no finite number."""
     # On a GPU this would wait for the device in every call.
     if gamma.device.type == "cpu" and not gamma.isfinite().all():
         sample, component = (~gamma.isfinite()).nonzero()[0].tolist()
@@ -180,7 +183,7 @@ def _warn_once(subject: str, message: str) -> None:
 
 def _field(gamma: Tensor, rows: int, columns: int, slip: bool, steps: int) -> tuple[Tensor, Tensor]:
     """Cell coefficients and steps of each sample."""
-    _require_finite(gamma)
+    require_finite(gamma)
     coefficients = flow.coefficients_of(gamma, rows, columns, slip)
     steepness = flow.steepness(coefficients, rows, columns)
     taken = flow.steps_of(steepness, steps)
@@ -221,15 +224,15 @@ def _flow_adjoint(
     width: int,
     needs: list[bool],
 ) -> tuple[Tensor, Tensor]:
-    nothing = points.new_empty(len(gamma), 0, height, width)
-    of_gamma, of_points, _ = _sample_adjoint(
-        gamma, points, nothing, cotangent.mT, rows, columns, slip, steps, [*needs, False]
-    )
-    return of_gamma, of_points
+    no_images = points.new_empty(len(gamma), 0, height, width)
+    mesh = (rows, columns, slip, steps)
+    return _adjoint(gamma, points, no_images, cotangent.mT, *mesh, [*needs, False])[:2]
 
 
 def _sample(gamma: Tensor, points: Tensor, images: Tensor, rows: int, columns: int, slip: bool, steps: int) -> Tensor:
     field = _field(gamma, rows, columns, slip, steps)
+    if images.shape[1] == 0:
+        return images.new_empty(images.shape)
     return kernels_for(points).sample(*field, points, images, rows, columns)
 
 
@@ -244,6 +247,24 @@ def _sample_adjoint(
     steps: int,
     needs: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
+    if images.shape[1] == 0:
+        shapes = (gamma.shape, (len(gamma), *points.shape[1:]), images.shape)
+        return _only_needed(tuple(map(gamma.new_zeros, shapes)), needs)
+    return _adjoint(gamma, points, images, cotangent, rows, columns, slip, steps, needs)
+
+
+def _adjoint(
+    gamma: Tensor,
+    points: Tensor,
+    images: Tensor,
+    cotangent: Tensor,
+    rows: int,
+    columns: int,
+    slip: bool,
+    steps: int,
+    needs: list[bool],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of images read where points end; with images of no channels, of where points end."""
     field = _field(gamma, rows, columns, slip, steps)
     of_field, of_points, of_images = kernels_for(points).adjoint(
         *field, steps or flow.MOST_STEPS, points, images, cotangent, rows, columns, needs[1], needs[2]
@@ -259,12 +280,12 @@ cpab_flow = _operator(
     lambda gamma, points, *_: points.new_empty(len(gamma), points.shape[1], 2),
 )
 cpab_sample = _operator(
-    "cpab_sample", _sample, _sample_adjoint, lambda gamma, points, images, *_: torch.empty_like(images)
+    "cpab_sample", _sample, _sample_adjoint, lambda gamma, points, images, *_: images.new_empty(images.shape)
 )
 
 
 def _expm(gamma: Tensor) -> Tensor:
-    _require_finite(gamma)
+    require_finite(gamma)
     return _kernels("cpu").expm(gamma)
 
 
@@ -285,7 +306,7 @@ def _affine_sample_adjoint(
 
 _expm_on_cpu = _operator("affine_expm", _expm, _expm_adjoint, lambda gamma: torch.empty_like(gamma))
 affine_sample = _operator(
-    "affine_sample", _affine_sample, _affine_sample_adjoint, lambda maps, points, images: torch.empty_like(images)
+    "affine_sample", _affine_sample, _affine_sample_adjoint, lambda maps, points, images: images.new_empty(images.shape)
 )
 
 
