@@ -27,7 +27,7 @@ from torch import Tensor
 from vitae.transforms.exponential import DOUBLINGS, TERMS
 
 LANES = 128
-# A tile that touches more cells looks coefficients up point by point: measured break-even, see the benchmark page.
+# A tile that touches more cells looks coefficients up point by point: about where one costs what the other does.
 _MOST_CELLS_A_TILE = 12
 
 # Without "nnan" and "ninf": points that are not numbers have to stay recognisable.
