@@ -205,6 +205,9 @@ def test_any_layout_and_nothing_at_all(transformation, generator):
     )
     empty = torch.zeros(0, transformation.dim)
     assert transformation.apply(empty, pixel_grid(3, 3)).shape == (0, 9, 2)
+    nobody = empty.clone().requires_grad_()
+    transformation.warp(torch.zeros(0, 1, 4, 4), nobody).sum().backward()
+    assert nobody.grad.shape == empty.shape
     assert transformation.apply(gamma, torch.zeros(0, 2)).shape == (3, 0, 2)
     assert transformation.warp(torch.zeros(0, 1, 4, 4), empty).shape == (0, 1, 4, 4)
     no_channels = torch.zeros(3, 0, 64, 64, requires_grad=True)

@@ -88,11 +88,10 @@ class CPAB(Transformation):
         self.check(gamma)
         require_number("height", height, 1, whole=True)
         require_number("width", width, 1, whole=True)
-        points = pixel_grid(height, width, dtype=gamma.dtype, device=gamma.device)
+        points = pixel_grid(height, width, dtype=gamma.dtype, device=gamma.device)[None]
         return self._moved(gamma, points, height, width, inverse)
 
     def _moved(self, gamma: Tensor, points: Tensor, height: int, width: int, inverse: bool) -> Tensor:
-        points = self.check_points(gamma, points)
         return operators.cpab_flow(-gamma if inverse else gamma, points, *self._mesh(), height, width)
 
     def sample(self, images: Tensor, gamma: Tensor, points: Tensor, *, inverse: bool = False) -> Tensor:

@@ -25,6 +25,7 @@ from numba import njit
 from torch import Tensor
 
 from vitae.transforms.exponential import DOUBLINGS, TERMS
+from vitae.transforms.flow import per_step, room_for_gradients
 
 LANES = 128
 # A tile that touches more cells looks coefficients up point by point: about where one costs what the other does.
@@ -558,6 +559,16 @@ def _array(tensor: Tensor) -> np.ndarray:
     return tensor.contiguous().numpy()
 
 
+def _flat(points: Tensor, images: Tensor, cotangent: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Inputs of a way back: points as x, y, x, y, ..., and channels as rows of pixels."""
+    return _array(points.flatten(1)), _array(images.flatten(2)), _array(cotangent.flatten(2))
+
+
+def _flat_room(of_parameters: Tensor, of_points: Tensor, of_images: Tensor) -> tuple[np.ndarray, ...]:
+    """Its outputs, laid out alike, in the same memory: they are contiguous."""
+    return of_parameters.numpy(), of_points.flatten(1).numpy(), of_images.flatten(2).numpy()
+
+
 def moved(
     coefficients: Tensor, steps: Tensor, points: Tensor, rows: int, columns: int, height: int, width: int
 ) -> Tensor:
@@ -565,31 +576,19 @@ def moved(
     ends = points.new_empty(len(coefficients), points.shape[1], 2)
     none = _array(points.new_empty(len(coefficients), 0, height * width))
     mesh = (rows, columns, height, width, _tile(height, width, rows, columns))
-    k = _array(coefficients / steps[:, None, None])
-    _in_threads(
-        _forward, len(k), k, _array(steps), _array(points.flatten(1)), _array(ends.flatten(1)), none, none, *mesh
-    )
+    given = (_array(per_step(coefficients, steps)), _array(steps), _array(points.flatten(1)))
+    _in_threads(_forward, len(coefficients), *given, _array(ends.flatten(1)), none, none, *mesh)
     return ends
 
 
 def sample(coefficients: Tensor, steps: Tensor, points: Tensor, images: Tensor, rows: int, columns: int) -> Tensor:
-    """Images `batch x channels x height x width`, read where the points end, `height * width` of them."""
+    """As `flow.sample`."""
     batch, channels, height, width = images.shape
     out = images.new_empty(batch, channels, height * width)
     mesh = (rows, columns, height, width, _tile(height, width, rows, columns))
-    k = _array(coefficients / steps[:, None, None])
+    given = (_array(per_step(coefficients, steps)), _array(steps), _array(points.flatten(1)))
     nowhere = _array(points.new_empty(batch, 0))
-    _in_threads(
-        _forward,
-        batch,
-        k,
-        _array(steps),
-        _array(points.flatten(1)),
-        nowhere,
-        _array(images.flatten(2)),
-        _array(out),
-        *mesh,
-    )
+    _in_threads(_forward, batch, *given, nowhere, _array(images.flatten(2)), _array(out), *mesh)
     return out.unflatten(2, (height, width))
 
 
@@ -605,30 +604,13 @@ def adjoint(
     needs_points: bool,
     needs_images: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The derivatives of `moved` or of `sample` for coefficients, points and images.
-
-    Args:
-        most_steps: no field takes more.
-        images: those of `sample`, or of no channels for `moved`; their height and width arrange the points.
-        cotangent: of the result of `sample`, or of that of `flow` as `batch x 2 x n`.
-        needs_points, needs_images: whether these are wanted; else they come back as `batch x 0`.
-    """
-    batch, channels, height, width = images.shape
-    of_k = torch.zeros_like(coefficients, memory_format=torch.contiguous_format)
-    of_points = points.new_empty(batch, points.shape[1] if needs_points else 0, 2)
-    of_images = images.new_zeros(batch, channels if needs_images else 0, height * width)
+    """As `flow.adjoint`."""
+    height, width = images.shape[2:]
+    room = of_k, of_points, of_images = room_for_gradients(coefficients, points, images, needs_points, needs_images)
     mesh = (rows, columns, height, width, _tile(height, width, rows, columns))
-    k = _array(coefficients / steps[:, None, None])
-    given = (
-        k,
-        _array(steps),
-        most_steps,
-        _array(points.flatten(1)),
-        _array(images.flatten(2)),
-        _array(cotangent.flatten(2)),
-    )
-    _in_threads(_backward, batch, *given, _array(of_k), _array(of_points.flatten(1)), _array(of_images), *mesh)
-    return of_k / steps[:, None, None], of_points, of_images.unflatten(2, (height, width))
+    given = (_array(per_step(coefficients, steps)), _array(steps), most_steps, *_flat(points, images, cotangent))
+    _in_threads(_backward, len(images), *given, *_flat_room(*room), *mesh)
+    return of_k / steps[:, None, None], of_points, of_images
 
 
 @_compiled
@@ -746,7 +728,6 @@ def _affine_backward(maps, points, images, cotangent, of_maps, of_points, of_ima
     no_image = w[:0]
     for sample in range(begin, end):
         a, b, c, d, _, _ = maps[sample]
-        of_maps[sample] = 0
         for first in range(0, n, LANES):
             last = min(n, first + LANES)
             _load(w, points[sample % len(points)], n, 0, first, 1, last)
@@ -804,12 +785,8 @@ def affine_sample(maps: Tensor, points: Tensor, images: Tensor) -> Tensor:
 def affine_adjoint(
     maps: Tensor, points: Tensor, images: Tensor, cotangent: Tensor, needs_points: bool, needs_images: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The derivatives of `affine_sample`; what is not needed comes back as `batch x 0`."""
-    batch, channels, height, width = images.shape
-    of_maps = torch.empty_like(maps, memory_format=torch.contiguous_format)
-    of_points = points.new_empty(batch, points.shape[1] if needs_points else 0, 2)
-    of_images = images.new_zeros(batch, channels if needs_images else 0, height * width)
-    given = (_array(maps), _array(points.flatten(1)), _array(images.flatten(2)), _array(cotangent.flatten(2)))
-    outputs = (_array(of_maps), _array(of_points.flatten(1)), _array(of_images))
-    _in_threads(_affine_backward, batch, *given, *outputs, height, width)
-    return of_maps, of_points, of_images.unflatten(2, (height, width))
+    """The derivatives of `affine_sample`, with no points and no channels where these are not needed."""
+    room = room_for_gradients(maps, points, images, needs_points, needs_images)
+    given = (_array(maps), *_flat(points, images, cotangent))
+    _in_threads(_affine_backward, len(maps), *given, *_flat_room(*room), *images.shape[2:])
+    return room

@@ -225,6 +225,23 @@ def flow_adjoint(
     return of_coefficients, cotangent + (of_x - of_end) / scale
 
 
+def per_step(coefficients: Tensor, steps: Tensor) -> Tensor:
+    """Cell coefficients in cells per step, contiguous, as the kernels take them."""
+    return (coefficients / steps[:, None, None]).contiguous()
+
+
+def room_for_gradients(
+    parameters: Tensor, points: Tensor, images: Tensor, needs_points: bool, needs_images: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Where kernels write: zeros for parameters and images, which are added to, and no points or channels unneeded."""
+    batch, channels, height, width = images.shape
+    return (
+        torch.zeros_like(parameters, memory_format=torch.contiguous_format),
+        points.new_empty(batch, points.shape[1] if needs_points else 0, 2),
+        images.new_zeros(batch, channels if needs_images else 0, height, width),
+    )
+
+
 def moved(
     coefficients: Tensor, steps: Tensor, points: Tensor, rows: int, columns: int, height: int, width: int
 ) -> Tensor:
@@ -258,7 +275,8 @@ def adjoint(
     Args:
         images: those of `sample`, or of no channels for `moved`; their height and width arrange the points.
         cotangent: of the result of `sample`, or of that of `moved` as `batch x 2 x n`.
-        most_steps, needs_points, needs_images: for the kernels' scratch and outputs; nothing here depends on them.
+        most_steps: no field takes more; for the kernels' scratch, and here of no use.
+        needs_points, needs_images: whether these are wanted; kernels skip them otherwise, and here both come for free.
     """
     of_ends, of_images = cotangent.mT, images
     if images.shape[1]:

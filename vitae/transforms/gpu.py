@@ -16,6 +16,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from vitae.transforms.flow import per_step, room_for_gradients
+
 _BLOCK = 128
 # Programs that stay for each multiprocessor: enough to hide latency, few enough for the scratch.
 _RESIDENT = 8
@@ -266,10 +268,6 @@ def sample(coefficients: Tensor, steps: Tensor, points: Tensor, images: Tensor, 
     return out
 
 
-def _per_step(coefficients: Tensor, steps: Tensor) -> Tensor:
-    return (coefficients / steps[:, None, None]).contiguous()
-
-
 def _run_forward(coefficients, steps, points, ends, images, out, rows, columns, shape, read: bool) -> None:
     batch, n = len(coefficients), points.shape[1]
     if batch == 0 or n == 0:
@@ -278,7 +276,7 @@ def _run_forward(coefficients, steps, points, ends, images, out, rows, columns, 
     next_points = 0 if len(points) == 1 else 2 * n
     with torch.cuda.device_of(points):
         _forward[(batch * triton.cdiv(n, _BLOCK),)](
-            _per_step(coefficients, steps), steps, points, ends, images, out,
+            per_step(coefficients, steps), steps, points, ends, images, out,
             n, next_points, rows, columns, *shape, READ=read, BLOCK=_BLOCK,
         )  # fmt: skip
 
@@ -303,9 +301,7 @@ def adjoint(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `flow.adjoint`."""
     (batch, channels, height, width), n = images.shape, points.shape[1]
-    of_k = torch.zeros_like(coefficients, memory_format=torch.contiguous_format)
-    of_points = points.new_empty(batch, n if needs_points else 0, 2)
-    of_images = images.new_zeros(batch, channels if needs_images else 0, height, width)
+    of_k, of_points, of_images = room_for_gradients(coefficients, points, images, needs_points, needs_images)
     if batch and n:
         points, images = points.contiguous(), images.contiguous()
         programs = min(_resident_programs(points.device), batch * triton.cdiv(n, _BLOCK))
@@ -313,7 +309,7 @@ def adjoint(
         next_points = 0 if len(points) == 1 else 2 * n
         with torch.cuda.device_of(points):
             _backward[(programs,)](
-                _per_step(coefficients, steps), steps, points, images, cotangent.contiguous(), of_k, of_points,
+                per_step(coefficients, steps), steps, points, images, cotangent.contiguous(), of_k, of_points,
                 of_images, scratch, batch, n, next_points, most_steps, rows, columns, channels, height, width,
                 READ=channels > 0, POINTS=needs_points, IMAGES=needs_images, BLOCK=_BLOCK,
             )  # fmt: skip

@@ -225,8 +225,7 @@ def _flow_adjoint(
     needs: list[bool],
 ) -> tuple[Tensor, Tensor]:
     no_images = points.new_empty(len(gamma), 0, height, width)
-    mesh = (rows, columns, slip, steps)
-    return _adjoint(gamma, points, no_images, cotangent.mT, *mesh, [*needs, False])[:2]
+    return _adjoint(gamma, points, no_images, cotangent.mT, (rows, columns, slip, steps), [*needs, False])[:2]
 
 
 def _sample(gamma: Tensor, points: Tensor, images: Tensor, rows: int, columns: int, slip: bool, steps: int) -> Tensor:
@@ -250,7 +249,7 @@ def _sample_adjoint(
     if images.shape[1] == 0:
         shapes = (gamma.shape, (len(gamma), *points.shape[1:]), images.shape)
         return _only_needed(tuple(map(gamma.new_zeros, shapes)), needs)
-    return _adjoint(gamma, points, images, cotangent, rows, columns, slip, steps, needs)
+    return _adjoint(gamma, points, images, cotangent, (rows, columns, slip, steps), needs)
 
 
 def _adjoint(
@@ -258,14 +257,12 @@ def _adjoint(
     points: Tensor,
     images: Tensor,
     cotangent: Tensor,
-    rows: int,
-    columns: int,
-    slip: bool,
-    steps: int,
+    mesh: tuple[int, int, bool, int],
     needs: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Of images read where points end; with images of no channels, of where points end."""
-    field = _field(gamma, rows, columns, slip, steps)
+    rows, columns, slip, steps = mesh
+    field = _field(gamma, *mesh)
     of_field, of_points, of_images = kernels_for(points).adjoint(
         *field, steps or flow.MOST_STEPS, points, images, cotangent, rows, columns, needs[1], needs[2]
     )
