@@ -6,7 +6,7 @@ import torch
 
 from vitae import InputError, bench, cli
 from vitae.transforms import CPAB
-from vitae.transforms.libcpab import gamma_of_theta, orthonormal_basis
+from vitae.transforms.libcpab import gamma_of_theta, orthonormal_basis, theta_of_gamma
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = json.loads((ROOT / "book/records/benchmarks/transformations.json").read_text())
@@ -68,6 +68,7 @@ def test_the_prior_is_libcpabs():
     theta, found, gamma = bench._prior(cpab, 7, 0, torch.float64)
     assert torch.equal(found, basis)
     torch.testing.assert_close(gamma_of_theta(theta, basis, cpab), gamma)
+    torch.testing.assert_close(theta_of_gamma(gamma, basis, cpab), theta)
 
 
 def test_a_record_is_measured_written_and_summarised(tmp_path, monkeypatch, capsys):
@@ -89,7 +90,9 @@ def test_a_record_is_measured_written_and_summarised(tmp_path, monkeypatch, caps
 
 def test_without_the_competitor_the_sentence_says_how_to_get_it(capsys):
     assert cli.main(["bench", "--against-libcpab", "--output", "unused.json"]) == 2
-    assert "pip install --no-deps libcpab==0.1.3" in capsys.readouterr().err
+    complaint = capsys.readouterr().err
+    assert "pip install --no-deps libcpab==0.1.3" in complaint
+    assert "leave --against-libcpab out" in complaint
     assert cli.main(["bench", "--repeats", "0"]) == 2
     assert "repeats must be a whole number of 1 or more" in capsys.readouterr().err
     with pytest.raises(InputError, match="not installed"):

@@ -261,8 +261,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A terminal without β still gets its table.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    resumes = ""
     try:
         parsed = _parser().parse_args(arguments)
+        if parsed.command == "train":
+            resumes = "; the same command continues from the last checkpoint"
         _COMMANDS[parsed.command](parsed)
         sys.stdout.flush()
     except OSError as error:
@@ -273,6 +276,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"vitae: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("vitae: interrupted; the same command continues from the last checkpoint.", file=sys.stderr)
+        print(f"vitae: interrupted{resumes}.", file=sys.stderr)
         return 130
     return 0
