@@ -23,12 +23,12 @@ NOTEBOOKS = ["transformations", "mnist", "quantitative", "benchmarks"]
 # Changing one of these changes what a run computes; plots, tables and the command line do not.
 RUN_CODE = [
     path
-    for pattern in ("data/*", "transforms/*", "models/*", "metrics/*", "nets", "likelihoods", "objectives", "train",
+    for pattern in ("data/*", "rendering/*", "transforms/*", "models/*", "metrics/*", "nets", "likelihoods", "objectives", "train",
                     "evaluate", "experiments", "randomness")
-    for path in glob_wildcards(f"vitae/{{path,{pattern.replace('*', '[a-z]+')}}}.py").path
+    for path in glob_wildcards(f"vitae/{{path,{pattern.replace('*', '[a-z0-9_]+')}}}.py").path
 ]
 RUN_CODE = [f"vitae/{path}.py" for path in RUN_CODE]
-PAGE_CODE = ["vitae/plots.py", "vitae/results.py", "vitae/bench.py", "vitae/vitae.mplstyle"]
+PAGE_CODE = ["vitae/plots.py", "vitae/results.py", "vitae/bench/transforms.py", "vitae/bench/data.py", "vitae/vitae.mplstyle"]
 
 
 def records_of(profile):

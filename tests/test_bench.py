@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from vitae import InputError, bench, cli
+from vitae import InputError, cli
+from vitae.bench import measure
+from vitae.bench import transforms as bench
 from vitae.transforms import CPAB
 from vitae.transforms.libcpab import gamma_of_theta, orthonormal_basis, theta_of_gamma
 
@@ -73,11 +75,11 @@ def test_the_prior_is_libcpabs():
 
 def test_a_record_is_measured_written_and_summarised(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "CASES", [((1, 2), 2, 1, 8, 8)])
-    monkeypatch.setattr(bench, "_SECONDS_A_REPEAT", 0)
+    monkeypatch.setattr(measure, "SECONDS_A_REPEAT", 0)
     monkeypatch.setattr(bench, "_ACCURACY_FIELDS", 2)
     monkeypatch.setattr(bench, "_ACCURACY_SIDE", 8)
     monkeypatch.setattr(
-        bench, "_machine", lambda: {"processor": "test", "operations a second": 1.0, "bytes a second": 1.0}
+        bench, "machine", lambda: {"processor": "test", "operations a second": 1.0, "bytes a second": 1.0}
     )
     monkeypatch.setattr(bench, "_memory", lambda: None)
     where = tmp_path / "found.json"

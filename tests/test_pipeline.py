@@ -48,7 +48,7 @@ def test_every_room_that_training_depends_on_retrains_when_it_changes():
     listed = set(re.findall(r'"([a-z]+)(?:/\*)?"', patterns))
     rooms = {path.stem for path in (ROOT / "vitae").iterdir() if path.suffix in ("", ".py") and path.stem[0] != "_"}
     # These only read, draw, write or parse what a run computed.
-    assert rooms - listed == {"cli", "errors", "files", "paths", "plots", "results", "bench"}
+    assert rooms - listed == {"cli", "errors", "files", "paths", "plots", "results", "bench", "download"}
 
 
 def test_committed_records_are_of_the_schema_profile_and_settings_that_are_declared(monkeypatch):

@@ -1,6 +1,7 @@
 """`vitae train | evaluate | table | bench | data`: everything the notebooks do, from a shell."""
 
 import argparse
+import importlib
 import io
 import json
 import sys
@@ -10,8 +11,8 @@ from pathlib import Path
 import torch
 
 from vitae import experiments, paths, results
-from vitae.data import DATASETS
-from vitae.data.mnist import SOURCES
+from vitae.data import DATASETS, SOURCES, Collection, generated
+from vitae.data.export import export
 from vitae.errors import InputError, reason, require_known, require_number
 from vitae.files import write_text
 
@@ -23,7 +24,9 @@ examples:
   vitae train mnist --model c-vitae --transform affine+cpab             # another transformation
   vitae evaluate c-vitae-seed0 --samples 1000                           # a finished run, scored again
   vitae table --profile quick
-  vitae data mnist --preview digits.png
+  vitae data                                         # all datasets, and what is present where
+  vitae data celeba --preview faces.png --traversal factors.png
+  vitae data smpl --resolution 128x64 --export bodies
 
 models:   {models}, or ARCHITECTURE+OBJECTIVE
           with architectures {architectures} and objectives {objectives}
@@ -57,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     train = commands.add_parser("train", help="train and score one run, or resume it", epilog=epilog)
-    train.add_argument("dataset", help=f"one of: {', '.join(DATASETS)}")
+    train.add_argument("dataset", help=f"one of: {', '.join(experiments.EXPERIMENTS)}")
     train.add_argument("--model", required=True, help="a row of the table, or ARCHITECTURE+OBJECTIVE")
     _add_profile(train)
     train.add_argument("--seed", type=int, default=0, help="of weights, order, perspectives and noise (default 0)")
@@ -100,15 +103,21 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("--dataset", default="mnist", help="(default mnist)")
     table.add_argument("--format", choices=("text", "markdown", "csv"), default="text", help="(default text)")
 
-    bench = commands.add_parser("bench", help="measure the transformations on this machine", epilog=epilog)
-    bench.add_argument("--against-libcpab", action="store_true", help="measure libcpab 0.1.3 in the same process")
-    bench.add_argument("--repeats", type=int, default=7, help="runs of which the median counts (default 7)")
-    bench.add_argument("--output", type=Path, help="the record (default book/records/benchmarks/transformations.json)")
+    bench = commands.add_parser("bench", help="measure transformations or datasets on this machine", epilog=epilog)
+    bench.add_argument("subject", nargs="?", default="transforms", help="transforms (default) or data")
+    bench.add_argument("--against-libcpab", action="store_true", help="transforms: libcpab 0.1.3 in the same process")
+    bench.add_argument("--repeats", type=int, help="runs of which the median counts (default 7, data 5)")
+    bench.add_argument("--output", type=Path, help="the record (default: in book/records/benchmarks)")
+    bench.add_argument("--data-root", type=Path, metavar="DIR", help="data: your own files too (default $VITAE_DATA)")
 
-    data = commands.add_parser("data", help="list datasets and what is present where; draw a contact sheet")
+    data = commands.add_parser("data", help="list datasets, what is present where; draw and export them", epilog=epilog)
     data.add_argument("dataset", nargs="?", help=f"one of: {', '.join(DATASETS)}; all if left out")
-    data.add_argument("--preview", type=Path, metavar="FILE", help="draw 64 training images under random perspectives")
-    data.add_argument("--seed", type=int, default=0, help="of the preview's perspectives (default 0)")
+    data.add_argument("--preview", type=Path, metavar="FILE", help="draw a contact sheet of 64 training images")
+    data.add_argument("--traversal", type=Path, metavar="FILE", help="draw a row a factor: it moves, the others stay")
+    data.add_argument("--export", type=Path, metavar="DIR", help="write train.npz, test.npz and manifest.json")
+    data.add_argument("--size", type=int, help="images to draw, or to export of each part (default 64, or the usual)")
+    data.add_argument("--seed", type=int, default=0, help="of the split and of whatever is drawn (default 0)")
+    data.add_argument("--resolution", metavar="HxW", help="pixels, for instance 128x64 (default: the dataset's own)")
     _add_data(data)
     return parser
 
@@ -175,7 +184,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     named = Path(arguments.run)
     if named.suffix != ".json":
         require_known("profile", arguments.profile, experiments.PROFILES)
-        require_known("dataset", arguments.dataset, DATASETS)
+        require_known("dataset", arguments.dataset, experiments.EXPERIMENTS)
         folder = paths.records() / arguments.profile / arguments.dataset
         runs = sorted(path.stem for path in folder.glob("*.json"))
         if not runs:
@@ -197,7 +206,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 def _table(arguments: argparse.Namespace) -> None:
     require_known("profile", arguments.profile, experiments.PROFILES)
-    require_known("dataset", arguments.dataset, DATASETS)
+    require_known("dataset", arguments.dataset, experiments.EXPERIMENTS)
     records = results.load(arguments.profile, arguments.dataset)
     if not records:
         raise InputError(_no_records(arguments.dataset, arguments.profile))
@@ -210,38 +219,89 @@ def _table(arguments: argparse.Namespace) -> None:
 
 
 def _bench(arguments: argparse.Namespace) -> None:
-    # It imports what it measures, which no other command needs.
-    from vitae import bench
-
-    require_number("repeats", arguments.repeats, 1, whole=True)
-    where = arguments.output or paths.records() / "benchmarks" / "transformations.json"
+    require_known("benchmark", arguments.subject, _BENCHMARKS)
+    if arguments.repeats is not None:
+        require_number("repeats", arguments.repeats, 1, whole=True)
+    if arguments.against_libcpab and arguments.subject != "transforms":
+        raise InputError("--against-libcpab belongs to 'vitae bench transforms'.")
+    # Each imports what it measures, which no other command needs.
+    bench = importlib.import_module(f"vitae.bench.{arguments.subject}")
+    where = arguments.output or paths.records() / "benchmarks" / _BENCHMARKS[arguments.subject]
     results.require_writable(where)
-    found = bench.run(arguments.repeats, arguments.against_libcpab)
+    if arguments.subject == "transforms":
+        found = bench.run(arguments.repeats or 7, arguments.against_libcpab)
+    else:
+        found = bench.run(arguments.data_root, arguments.repeats or 5)
     write_text(where, json.dumps(found, indent=1) + "\n")
     print(bench.summary(found))
     print(f"record: {where}")
 
 
+_BENCHMARKS = {"transforms": "transformations.json", "data": "data.json"}
+
+
 def _data(arguments: argparse.Namespace) -> None:
+    for option in ("preview", "traversal", "export"):
+        if getattr(arguments, option) and not arguments.dataset:
+            raise InputError(f"--{option} needs a dataset: for instance 'vitae data mnist --{option} ...'.")
     names = [require_known("dataset", arguments.dataset, DATASETS)] if arguments.dataset else list(DATASETS)
+    resolution = _resolution(arguments.resolution)
     for name in names:
-        print(f"{name}:")
+        print(f"{name}: {DATASETS[name].title}")
         for line in DATASETS[name].whereabouts(arguments.data_root):
             print(f"  {line}")
+    entries = generated.contents()
+    if entries and not arguments.dataset:
+        megabytes = sum(size for _, size in entries) / 1e6
+        print(f"cache: {len(entries)} generated sets, {megabytes:,.0f} MB in {paths.generated()}; delete it at will")
+    if not arguments.dataset:
+        return
+
+    collection = DATASETS[arguments.dataset]
+    request = {
+        "root": arguments.data_root,
+        "source": arguments.source,
+        "seed": arguments.seed,
+        "resolution": resolution,
+    }
     if arguments.preview:
-        if not arguments.dataset:
-            raise InputError("--preview needs a dataset: for instance 'vitae data mnist --preview sheet.png'.")
-        # matplotlib takes a second to import, and only this needs it.
+        _draw(collection, request, arguments.size or _PREVIEW, arguments.preview)
+    if arguments.traversal:
         from vitae import plots
 
-        dataset = DATASETS[arguments.dataset].load(
-            "train", root=arguments.data_root, source=arguments.source, size=_PREVIEW
-        )
-        plots.write_figure(plots.contact_sheet(dataset.observe(arguments.seed, "preview").images), arguments.preview)
-        print(f"preview: {arguments.preview}, from {dataset.source}")
+        rows = collection.traversals(_TRAVERSED, resolution)
+        plots.write_figure(plots.factor_sheet(rows), arguments.traversal)
+        print(f"traversal: {arguments.traversal}, embedded images, a row a factor")
+    if arguments.export:
+        for path in export(collection, arguments.export, size=arguments.size, **request):
+            print(f"export: {path} ({path.stat().st_size:,} bytes)")
+
+
+def _draw(collection: Collection, request: dict, count: int, path: Path) -> None:
+    # matplotlib takes a second to import, and only this needs it.
+    from vitae import plots
+
+    dataset = collection.load("train", size=count, **request)
+    plots.write_figure(plots.contact_sheet(dataset.images), path)
+    print(f"preview: {path}, {len(dataset):,} images")
+    print(f"source: {dataset.source}")
+    for kind, text in (("licence", dataset.licence), ("cite", dataset.citation)):
+        if text:
+            print(f"{kind}: {text}")
+    print(f"factors: {'; '.join(map(str, dataset.about)) or 'none'}")
+
+
+def _resolution(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    height, by, width = text.lower().partition("x")
+    if not (by and height.isdecimal() and width.isdecimal()):
+        raise InputError(f"resolution must be HEIGHTxWIDTH in pixels, for instance 128x64, got '{text[:40]}'.")
+    return int(height), int(width)
 
 
 _PREVIEW = 64
+_TRAVERSED = 10
 _MOST_THREADS = 1_024
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from vitae import evaluate, paths, results
-from vitae.data import DATASETS
+from vitae.data import MNIST
 from vitae.errors import InputError, require_known, require_number
 from vitae.files import write_tensors
 from vitae.likelihoods import Bernoulli, GaussianPixels
@@ -139,7 +139,7 @@ class Configuration:
             require_number(name, value, 0)
         if not isinstance(self.hold_out, bool):
             raise InputError(f"hold_out must be True or False, got {self.hold_out!r}.")
-        require_known("dataset", self.dataset, DATASETS)
+        require_known("dataset", self.dataset, EXPERIMENTS)
         require_known("network", self.network, NETWORKS)
         require_known("likelihood", self.likelihood, LIKELIHOODS)
         transformation_named(self.transform)
@@ -162,7 +162,9 @@ _MNIST_PROFILES = {
     "quick": {"schedule": Schedule(epochs=80, batch=256), "train_size": 4_000, "test_size": 1_000, "samples": 100},
     "full": {"schedule": Schedule(epochs=40, batch=256), "train_size": 60_000, "test_size": 10_000, "samples": 1_000},
 }
-_EXPERIMENTS = {"mnist": _MNIST_PROFILES}
+# Dataset -> how it is loaded for training, and its profiles. A dataset of the registry without a line here can be
+# loaded, drawn and exported, and has no experiment yet.
+EXPERIMENTS = {"mnist": (MNIST, _MNIST_PROFILES)}
 
 # What may be changed from the outside, and where it lives.
 _SCHEDULE_SETTINGS = tuple(f.name for f in dataclasses.fields(Schedule))
@@ -188,10 +190,10 @@ def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, *
     Raises:
         InputError: an unknown name, or a value that makes no sense.
     """
-    require_known("dataset", dataset, _EXPERIMENTS)
+    require_known("dataset", dataset, EXPERIMENTS)
     require_known("profile", profile, PROFILES)
     architecture, objective = architecture_and_objective(model)
-    settings = dict(_EXPERIMENTS[dataset][profile])
+    settings = dict(EXPERIMENTS[dataset][1][profile])
     base = Configuration(dataset, model, profile, seed, strength=dict(STRENGTHS[objective]), **settings)
 
     schedule, own, strength, overrides = {}, {}, dict(base.strength), {}
@@ -276,7 +278,7 @@ def load_data(
     configuration: Configuration, root: str | Path | None, source: str, device: torch.device | str = "cpu"
 ) -> Data:
     """The configuration's data; training images for evaluation get one perspective each, as test images do."""
-    dataset = DATASETS[configuration.dataset]
+    dataset, _ = EXPERIMENTS[configuration.dataset]
     train_digits = dataset.load("train", root=root, source=source, size=configuration.train_size, device=device)
     if configuration.hold_out:
         kept = len(train_digits) - max(1, len(train_digits) // 10)

@@ -5,15 +5,19 @@ import errno
 import io
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
+import numpy as np
 import torch
 
 from vitae.errors import InputError, reason
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write to a temporary neighbour of `path`, then rename it into place.
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A temporary neighbour of `path`, open for writing, that is renamed into place when all is written.
 
     Raises:
         InputError: the disk is full or the folder cannot be written; what was at `path` before is still there.
@@ -24,7 +28,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         temporary = Path(name)
         with open(descriptor, "wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(descriptor)
         temporary.chmod(0o644)
@@ -39,6 +43,12 @@ def write_bytes(path: Path, content: bytes) -> None:
                 temporary.unlink(missing_ok=True)
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write bytes atomically; raises as `_replacing`."""
+    with _replacing(path) as file:
+        file.write(content)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     write_bytes(path, text.encode())
@@ -50,3 +60,15 @@ def write_tensors(path: Path, state: dict) -> None:
     content = io.BytesIO()
     torch.save(state, content)
     write_bytes(path, content.getvalue())
+
+
+def write_array(path: Path, array: np.ndarray) -> None:
+    """Write one array atomically, for `np.load(..., mmap_mode="r")`."""
+    with _replacing(path) as file:
+        np.lib.format.write_array(file, array, allow_pickle=False)
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write a compressed `.npz` atomically, the same bytes for the same arrays."""
+    with _replacing(path) as file:
+        np.savez_compressed(file, **arrays)

@@ -42,7 +42,15 @@ def data_root(root: str | Path | None = None) -> Path | None:
     return _expanded(named) if named else None
 
 
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vitae"
+
+
 def downloads() -> Path:
     """Where data goes that vitae downloads itself."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "vitae" / "data"
+    return _cache() / "data"
+
+
+def generated() -> Path:
+    """Where images are kept that vitae rendered, or resized from files; may be deleted at any time."""
+    return _cache() / "generated"

@@ -76,11 +76,49 @@ def _image_grid(rows: list[tuple[str, Tensor]], title: str = "", size: float = 0
     return figure
 
 
+def _mosaic(rows: list[Tensor]) -> np.ndarray:
+    """Rows of uint8 images as one picture in [0, 1], a pixel of grey between them; short rows end in grey."""
+    count = max(map(len, rows))
+    height, width = rows[0].shape[-2:]
+    picture = np.full((len(rows) * (height + 1) - 1, count * (width + 1) - 1, 3), 0.5)
+    for i, row in enumerate(rows):
+        for j, image in enumerate(as_floats(row).cpu().numpy()):
+            top, left = i * (height + 1), j * (width + 1)
+            picture[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    return picture
+
+
+def _draw_mosaic(rows: list[Tensor]) -> tuple[Figure, plt.Axes]:
+    """A figure in which every pixel of the images is a square of whole dots."""
+    picture = _mosaic(rows)
+    height, width = picture.shape[:2]
+    dots = max(1, round(_SHEET_DOTS / width))
+    figure = plt.figure(figsize=(width * dots / _DPI, height * dots / _DPI), layout="none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(picture, interpolation="nearest", aspect="auto")
+    _bare(axes)
+    return figure, axes
+
+
+# Contact sheets are about so many dots wide, at the style's dots an inch.
+_SHEET_DOTS, _DPI = 1100, 160
+
+
 @_figure
 def contact_sheet(images: Tensor, columns: int = 16) -> Figure:
-    """uint8 images `n x channels x height x width`, n a multiple of `columns`, in rows."""
-    floats = as_floats(images).cpu()
-    return _image_grid([("", row) for row in floats.split(columns)], size=0.5)
+    """uint8 images `n x channels x height x width` in rows."""
+    figure, _ = _draw_mosaic(list(images.split(columns)))
+    return figure
+
+
+@_figure
+def factor_sheet(rows: list[tuple[str, Tensor]]) -> Figure:
+    """Named rows of uint8 images, `n x channels x height x width`: in each one factor moves."""
+    figure, axes = _draw_mosaic([images for _, images in rows])
+    height = rows[0][1].shape[-2] + 1
+    axes.set_yticks([(i + 0.5) * height - 1 for i in range(len(rows))], [name for name, _ in rows])
+    axes.tick_params(length=0)
+    return figure
 
 
 def _two_dimensions(codes: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, str]]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vitae import MNIST, InputError
-from vitae.data import mnist
+from vitae.data import DATASETS, mnist
 from vitae.data.base import as_floats
 
 
@@ -92,7 +92,9 @@ def test_a_torchvision_that_does_not_load_is_explained(monkeypatch):
 
 
 def test_a_root_without_the_files_is_an_error(tmp_path):
-    with pytest.raises(InputError, match=r"no MNIST under .* looked for .*train-images-idx3-ubyte\[\.gz\]"):
+    with pytest.raises(
+        InputError, match=r"no MNIST under .* looked for MNIST/raw/train-images-idx3-ubyte and three more"
+    ):
         MNIST.load("train", root=tmp_path)
 
 
@@ -200,9 +202,9 @@ def test_black_comes_in_from_outside_a_white_image():
 
 
 def test_preview_of_sources_downloads_nothing(root, no_network):
-    data_root, download, embedded = MNIST.whereabouts(root)
+    data_root, download, embedded = DATASETS["mnist"].whereabouts(root)
     assert data_root.startswith("data-root: 60,000")
-    assert download.startswith("download: 0 of 4 files")
+    assert download.startswith("download: not yet")
     assert embedded.startswith("embedded: 4,000")
 
 

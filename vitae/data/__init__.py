@@ -1,8 +1,65 @@
-"""Datasets, one file each; every one is loaded into the same in-memory object."""
+"""Datasets, one file each; every one is loaded into the same in-memory object::
 
-from vitae.data.base import Dataset, Source
-from vitae.data.mnist import MNIST
+import vitae.data
+bodies = vitae.data.load("smpl", "train", size=1000)
+bodies.images.shape, bodies.names, bodies.source
+"""
 
-DATASETS = {"mnist": MNIST}
+from pathlib import Path
 
-__all__ = ["DATASETS", "MNIST", "Dataset", "Source"]
+from vitae.data.base import SOURCES, SPLITS, Collection, Dataset, Factor, Source
+from vitae.data.celeba import CelebA
+from vitae.data.dsprites import DSprites
+from vitae.data.folder import Folder
+from vitae.data.grid import Grid
+from vitae.data.mnist import MNIST, Digits
+from vitae.data.shapes3d import Shapes3D
+from vitae.data.smpl import SMPL
+from vitae.errors import require_known
+
+# Name -> what is known of it and how it is loaded. A new dataset is a file with a `Collection`, and its line here.
+DATASETS: dict[str, Collection] = {
+    collection.name: collection for collection in (Digits(), DSprites(), SMPL(), CelebA(), Shapes3D(), Folder())
+}
+
+
+def load(
+    name: str,
+    split: str = "train",
+    root: str | Path | None = None,
+    source: str = "auto",
+    size: int | None = None,
+    seed: int = 0,
+    resolution: tuple[int, int] | None = None,
+) -> Dataset:
+    """Images, the factors behind them, and where they came from.
+
+    Args:
+        name: one of `DATASETS`.
+        split: "train" or "test"; the two share no image.
+        root: the user's data folder; default `$VITAE_DATA`.
+        source: "data-root", "download" or "embedded" for that one alone. "auto" takes what is under the root, else an
+            earlier download, else what comes with the package; of all but MNIST it downloads nothing unasked.
+        size: how many images, the first of the split's order; None for the dataset's usual number.
+        seed: of whatever is drawn: the split, the factors, MNIST's perspectives.
+        resolution: height and width in pixels, where the dataset can be had at another than its usual one.
+
+    Raises:
+        InputError: an unknown name, files that are missing or damaged, more images than there are.
+    """
+    collection = DATASETS[require_known("dataset", name, DATASETS)]
+    return collection.load(split, root=root, source=source, size=size, seed=seed, resolution=resolution)
+
+
+__all__ = [
+    "DATASETS",
+    "MNIST",
+    "SOURCES",
+    "SPLITS",
+    "Collection",
+    "Dataset",
+    "Factor",
+    "Grid",
+    "Source",
+    "load",
+]

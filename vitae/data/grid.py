@@ -1,0 +1,135 @@
+"""Datasets that hold every combination of a few factors: addressed by position, sampled by factor."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vitae.data.base import Dataset, Factor, FileCollection, Request, Source, taken
+from vitae.errors import InputError, require_known, require_number
+from vitae.randomness import generator
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every combination of the factors' values, and how its image is had.
+
+    Attributes:
+        factors: all with values; the last one changes fastest.
+        source: where the images come from.
+        images: int64 positions, `n x factors`, to uint8 images, `n x channels x height x width`.
+    """
+
+    factors: tuple[Factor, ...]
+    source: Source
+    images: Callable[[np.ndarray], Tensor]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many values each factor has."""
+        return tuple(len(factor.values) for factor in self.factors)
+
+    def __len__(self) -> int:
+        return math.prod(self.sizes)
+
+    def positions(self, index: np.ndarray) -> np.ndarray:
+        """Combinations by number, in the published order: int64, `n x factors`."""
+        index = np.asarray(index)
+        if index.size and not (index.dtype.kind in "iu" and index.min() >= 0 and index.max() < len(self)):
+            raise InputError(f"combinations are numbered from 0 to {len(self) - 1:,}, got others.")
+        return np.stack(np.unravel_index(index, self.sizes), -1).astype(np.int64)
+
+    def index(self, positions: np.ndarray) -> np.ndarray:
+        """The numbers of combinations; `n`."""
+        return np.ravel_multi_index(tuple(np.asarray(positions).T), self.sizes)
+
+    def values(self, positions: np.ndarray) -> np.ndarray:
+        """As columns of a `Dataset`: the position of a class, the value of a continuous factor; float64."""
+        columns = [
+            positions[:, i] if factor.kind == "class" else np.array(factor.values)[positions[:, i]]
+            for i, factor in enumerate(self.factors)
+        ]
+        return np.column_stack(columns).astype(np.float64)
+
+    def sample(self, size: int, random: torch.Generator, **fixed: int) -> np.ndarray:
+        """Combinations drawn with replacement, uniform, some factors held at a position; `size x factors`.
+
+        This is what scores need that hold one factor still: `grid.sample(64, random, shape=2)`.
+
+        Raises:
+            InputError: no such factor or position.
+        """
+        require_number("size", size, 1, whole=True)
+        drawn = [torch.randint(count, (size,), generator=random).numpy() for count in self.sizes]
+        names = [factor.name for factor in self.factors]
+        for name, position in fixed.items():
+            column = names.index(require_known("factor", name, names))
+            require_number(f"position of {name}", position, 0, whole=True)
+            if position >= self.sizes[column]:
+                raise InputError(f"{name} has positions 0 to {self.sizes[column] - 1}, got {position}.")
+            drawn[column] = np.full(size, position)
+        return np.stack(drawn, 1)
+
+
+USUAL = {"train": 60_000, "test": 10_000}
+# Of the combinations, in a seeded order, the last tenth are for testing.
+_TESTED = 10
+
+
+class GridCollection(FileCollection):
+    """A collection whose files and whose stand-in are both a `Grid`; its split is a seeded one of all combinations."""
+
+    @abstractmethod
+    def published(self, folder: Path, kind: str) -> Grid:
+        """The grid in its published file."""
+
+    @abstractmethod
+    def rendered(self, resolution: tuple[int, int]) -> Grid:
+        """The grid as we render it."""
+
+    def grid(self, root: str | Path | None = None, source: str = "auto", resolution=None) -> Grid:
+        """All combinations, from the source that `load` would choose.
+
+        Raises:
+            InputError: as `load`.
+        """
+        resolution = self.checked_resolution(resolution)
+        folder, kind = self.find(root, source)
+        return self.rendered(resolution) if folder is None else self._of_files(folder, kind, resolution)
+
+    def _of_files(self, folder, kind, resolution) -> Grid:
+        if resolution != self.resolution:
+            published = " x ".join(map(str, self.resolution))
+            raise InputError(f"{self.title} was published at {published} pixels: choose --source embedded for another.")
+        return self.published(folder, kind)
+
+    def read(self, folder: Path, kind: str, request: Request) -> Dataset:
+        """A part of the published combinations."""
+        return self._part(self._of_files(folder, kind, request.resolution), request)
+
+    def embedded(self, request: Request) -> Dataset:
+        """A part of the rendered combinations."""
+        return self._part(self.rendered(request.resolution), request)
+
+    def _part(self, grid: Grid, request: Request) -> Dataset:
+        order = torch.randperm(len(grid), generator=generator("cpu", request.seed, f"{self.name} split")).numpy()
+        kept = len(grid) - len(grid) // _TESTED
+        rows = order[:kept] if request.split == "train" else order[kept:]
+        count = taken(len(rows), request, self.title, USUAL[request.split])
+        positions = grid.positions(rows[:count])
+        return Dataset(grid.images(positions), grid.values(positions), grid.factors, grid.source)
+
+    def traversals(self, steps: int, resolution: tuple[int, int] | None = None) -> list[tuple[str, Tensor]]:
+        """Each factor through its values, or `steps` of them, the others in the middle."""
+        grid = self.rendered(self.checked_resolution(resolution))
+        rows = []
+        for column, factor in enumerate(grid.factors):
+            positions = np.tile([size // 2 for size in grid.sizes], (steps, 1))
+            positions[:, column] = np.linspace(0, grid.sizes[column] - 1, steps).round()
+            rows.append((factor.name, grid.images(positions)))
+        return rows

@@ -1,0 +1,122 @@
+"""Reading a pickle from a stranger without running its code.
+
+A pickle is a program: it may call anything that can be imported. This reader knows what arrays are made of and
+refuses everything else by name. Old SMPL files hold arrays inside objects of chumpy and scipy; those objects are read
+as the plain dictionaries that they were saved from, so neither package is needed or run.
+"""
+
+import io
+import pickle
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitae.errors import InputError, reason
+
+
+class Recorded:
+    """What an object of a foreign class was saved from, its class's code never run."""
+
+    def __init__(self, *arguments):
+        self.arguments = arguments
+        self.state: dict = {}
+
+    def __setstate__(self, state):
+        self.state = state if isinstance(state, dict) else {"state": state}
+
+
+def _latin1(text: str, encoding: str = "latin1") -> bytes:
+    # Python 3 writes bytes for Python 2 as this call, with this encoding; codecs of any other name stay unused.
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise pickle.UnpicklingError("bytes in an unknown encoding")
+    return text.encode("latin1")
+
+
+def _reconstructed(kind: type, base: type, state: Any) -> Any:
+    if kind is not Recorded or base is not object:
+        raise pickle.UnpicklingError("an object that is not made of arrays")
+    return Recorded()
+
+
+_KNOWN: dict[tuple[str, str], Any] = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    ("collections", "OrderedDict"): OrderedDict,
+    ("_codecs", "encode"): _latin1,
+    ("copyreg", "_reconstructor"): _reconstructed,
+    ("copy_reg", "_reconstructor"): _reconstructed,
+    ("builtins", "object"): object,
+    ("__builtin__", "object"): object,
+}
+for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+    _KNOWN[_module, "_reconstruct"] = np._core.multiarray._reconstruct
+    _KNOWN[_module, "scalar"] = np._core.multiarray.scalar
+# Classes of these are recorded, not run: chumpy's arrays, and scipy's sparse matrices under any of their old names.
+_RECORDED = ("chumpy", "scipy.sparse")
+
+
+class _Reader(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _KNOWN:
+            return _KNOWN[module, name]
+        if any(module == package or module.startswith(package + ".") for package in _RECORDED) and name[:1].isupper():
+            return Recorded
+        if module.startswith("scipy.sparse") and name.endswith("_matrix"):
+            return Recorded
+        raise _RefusedError(f"{module}.{name}")
+
+
+class _RefusedError(pickle.UnpicklingError):
+    pass
+
+
+def read(path: Path) -> Any:
+    """The content of a pickle made of dictionaries, lists, numbers, strings and arrays.
+
+    Raises:
+        InputError: it names something else, which it would have run; or it is damaged.
+    """
+    try:
+        return _Reader(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+    except _RefusedError as error:
+        raise InputError(
+            f"{path} was not loaded: it asks for {error}, which no file of arrays needs and which could run code on "
+            f"this machine. Fetch the file from its publisher."
+        ) from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
+    except Exception as error:  # a damaged pickle can make any of its opcodes fail in any way
+        raise InputError(f"{path} is damaged or no pickle ({reason(error)}): fetch it again.") from None
+
+
+def as_array(value: Any) -> np.ndarray:
+    """The numbers of an array, of a chumpy object or of a scipy sparse matrix as `read` leaves them.
+
+    Raises:
+        ValueError: there are none to be found.
+    """
+    if not isinstance(value, Recorded):
+        return np.asarray(value)
+    state = value.state
+    if {"data", "indices", "indptr"} <= state.keys():
+        return _dense(state)
+    if "x" in state:  # chumpy.ch.Ch
+        return as_array(state["x"])
+    if {"a", "idxs"} <= state.keys():  # chumpy.reordering.Select: some elements of another array
+        chosen = as_array(state["a"]).ravel()[as_array(state["idxs"])]
+        shape = state.get("preferred_shape")
+        return chosen if shape is None else chosen.reshape(tuple(shape))
+    raise ValueError("an object without numbers of its own")
+
+
+def _dense(state: dict) -> np.ndarray:
+    """A sparse matrix stored by columns, as SMPL's are."""
+    data, indices, indptr = (as_array(state[name]) for name in ("data", "indices", "indptr"))
+    shape = tuple(int(side) for side in state.get("_shape", state.get("shape")))
+    if len(indptr) != shape[1] + 1:
+        raise ValueError("a sparse matrix that is not stored by columns")
+    dense = np.zeros(shape)
+    dense[indices, np.repeat(np.arange(shape[1]), np.diff(indptr))] = data
+    return dense

@@ -1,0 +1,77 @@
+"""Downloads that resume where they broke off and count only when their checksum is right."""
+
+import hashlib
+import http.client
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from tqdm import tqdm
+
+from vitae.errors import InputError, reason
+
+_CHUNK = 2**20
+_PATIENCE = 30  # seconds without a byte
+
+
+def fetch(url: str, target: Path, *, md5: str) -> None:
+    """Download to `target`, by way of `target.part`, which a broken download leaves to be continued.
+
+    Args:
+        md5: the file's checksum, as published; it guards against damage, not against malice.
+
+    Raises:
+        InputError: no connection, it broke off, the disk is full, or the content is not what was published.
+    """
+    part = target.with_name(target.name + ".part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _receive(url, part)
+        if _md5(part) != md5:
+            part.unlink()
+            raise InputError(f"{url} is not the file that was published (its checksum differs): it was thrown away.")
+        part.replace(target)
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+        raise InputError(_broken(url, part, reason(error))) from None
+    except OSError as error:
+        raise InputError(f"cannot write {part}: {(error.strerror or reason(error)).lower()}.") from None
+
+
+def _broken(url: str, part: Path, why: str) -> str:
+    have = part.stat().st_size if part.exists() else 0
+    if not have:
+        return f"{url} could not be downloaded ({why})."
+    return f"the download of {url} broke off after {have / 1e6:.1f} MB ({why}): the same command continues it."
+
+
+def _receive(url: str, part: Path) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        answer = urllib.request.urlopen(request, timeout=_PATIENCE)
+    except urllib.error.HTTPError as error:
+        if have and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # all of it is here already, as the checksum will tell
+        raise
+    with answer:
+        if answer.status != http.client.PARTIAL_CONTENT:
+            have = 0
+        length = answer.headers.get("Content-Length")
+        total = have + int(length) if length else None
+        with (
+            part.open("ab" if have else "wb") as file,
+            tqdm(
+                total=total, initial=have, desc=url.rsplit("/", 1)[-1], unit="B", unit_scale=True, disable=None
+            ) as bar,
+        ):
+            while chunk := answer.read(_CHUNK):
+                file.write(chunk)
+                have += len(chunk)
+                bar.update(len(chunk))
+    if total is not None and have < total:
+        raise ConnectionError(f"{total / 1e6:.1f} MB were promised")
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
