@@ -271,7 +271,7 @@ def _data(arguments: argparse.Namespace) -> None:
 
         rows = collection.traversals(_TRAVERSED, resolution)
         plots.write_figure(plots.factor_sheet(rows), arguments.traversal)
-        print(f"traversal: {arguments.traversal}, embedded images, a row a factor")
+        print(f"traversal: {arguments.traversal}, embedded images, in each row one factor moves")
     if arguments.export:
         for path in export(collection, arguments.export, size=arguments.size, **request):
             print(f"export: {path} ({path.stat().st_size:,} bytes)")
@@ -288,7 +288,8 @@ def _draw(collection: Collection, request: dict, count: int, path: Path) -> None
     for kind, text in (("licence", dataset.licence), ("cite", dataset.citation)):
         if text:
             print(f"{kind}: {text}")
-    print(f"factors: {'; '.join(map(str, dataset.about)) or 'none'}")
+    about = dataset.about if len(dataset.about) <= _DESCRIBED else dataset.names
+    print(f"factors: {'; '.join(map(str, about)) or 'none'}")
 
 
 def _resolution(text: str | None) -> tuple[int, int] | None:
@@ -300,6 +301,7 @@ def _resolution(text: str | None) -> tuple[int, int] | None:
     return int(height), int(width)
 
 
+_DESCRIBED = 20  # more factors than these are only named
 _PREVIEW = 64
 _TRAVERSED = 10
 _MOST_THREADS = 1_024

@@ -263,7 +263,7 @@ def taken(available: int, request: Request, title: str, usual: int | None = None
         return min(usual or available, available)
     if request.size > available:
         raise InputError(
-            f"{request.size:,} {request.split} images of {title} were asked for, and it has {available:,}."
+            f"{request.size:,} {request.split} images of {title} were asked for, and there are {available:,}."
         )
     return request.size
 

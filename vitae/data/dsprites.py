@@ -3,6 +3,7 @@
 Published by Matthey, Higgins, Hassabis and Lerchner (2017); without the file, rendered by the same geometry.
 """
 
+import io
 import math
 import zipfile
 import zlib
@@ -43,6 +44,7 @@ class DSprites(GridCollection):
     name = "dsprites"
     title = "dSprites"
     resolution = (64, 64)
+    shown = (2, 5, 3, 16, 16)
     layout = f"{_FILE}, there or in a folder dsprites"
     instead = "rendered by the published geometry, all 737,280 combinations, any square size"
     downloadable = "26 MB"
@@ -100,7 +102,8 @@ def _packed(file: Path) -> np.ndarray:
 
     def unpack() -> np.ndarray:
         try:
-            with np.load(file, allow_pickle=False) as archive:
+            # By way of bytes: numpy leaves a file open that turns out to be no archive.
+            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
                 pixels = archive["imgs"] if "imgs" in archive.files else np.empty(0)
         except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
             raise InputError(f"{file} is damaged or cut short ({reason(error)}): fetch it again.") from None

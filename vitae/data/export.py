@@ -30,7 +30,6 @@ def export(collection: Collection, folder: Path, **request) -> list[Path]:
         described[split] = _described(dataset, path)
     manifest = {
         "dataset": collection.name,
-        "title": collection.title,
         "seed": request.get("seed", 0),
         "arrays": {
             "images": "uint8, images x channels x height x width",

@@ -31,6 +31,18 @@ class Folder(FileCollection):
     layout = f"images ({', '.join(photographs.SUFFIXES)}), in subfolders too, and an optional {TABLE}"
     instead = "nothing: name your folder with --data-root"
 
+    def find(self, root: str | Path | None = None, source: str = "auto") -> tuple[Path | None, str]:
+        """A folder named for this purpose: `$VITAE_DATA` is where other datasets lie, and would mix them all."""
+        if root is None:
+            raise InputError("dataset folder is a folder of yours: name it with --data-root, or root=... in Python.")
+        return super().find(root, source)
+
+    def whereabouts(self, root: str | Path | None = None) -> list[str]:
+        """What a folder named for this purpose holds."""
+        if root is None:
+            return [f"data-root: {self.layout}"]
+        return super().whereabouts(root)
+
     def held(self, folder: Path) -> str | None:
         """Any image."""
         count = len(_images(folder))
@@ -38,7 +50,7 @@ class Folder(FileCollection):
 
     def embedded(self, request: Request) -> Dataset:
         """There is nothing to take instead of the user's own."""
-        raise InputError("dataset folder is a folder of yours: name it with --data-root, or root=... in Python.")
+        raise InputError("dataset folder is a folder of yours, nothing of it is embedded or downloaded.")
 
     def read(self, folder: Path, kind: str, request: Request) -> Dataset:
         """The images of one part of a seeded split, in colour if any of all has colour."""

@@ -84,6 +84,9 @@ _TESTED = 10
 class GridCollection(FileCollection):
     """A collection whose files and whose stand-in are both a `Grid`; its split is a seeded one of all combinations."""
 
+    # The combination from which factors are moved one at a time.
+    shown: tuple[int, ...]
+
     @abstractmethod
     def published(self, folder: Path, kind: str) -> Grid:
         """The grid in its published file."""
@@ -125,11 +128,11 @@ class GridCollection(FileCollection):
         return Dataset(grid.images(positions), grid.values(positions), grid.factors, grid.source)
 
     def traversals(self, steps: int, resolution: tuple[int, int] | None = None) -> list[tuple[str, Tensor]]:
-        """Each factor through its values, or `steps` of them, the others in the middle."""
+        """Each factor through its values, or `steps` of them."""
         grid = self.rendered(self.checked_resolution(resolution))
         rows = []
         for column, factor in enumerate(grid.factors):
-            positions = np.tile([size // 2 for size in grid.sizes], (steps, 1))
+            positions = np.tile(self.shown, (steps, 1))
             positions[:, column] = np.linspace(0, grid.sizes[column] - 1, steps).round()
             rows.append((factor.name, grid.images(positions)))
         return rows

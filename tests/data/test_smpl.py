@@ -1,0 +1,191 @@
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vitae import InputError, data
+from vitae.data import smpl, unpickle
+from vitae.rendering.bodies import POSES, open_body, volume
+
+sys.path.insert(0, str(Path(__file__).parent))
+import smpl_files
+
+MODEL = smpl_files.arrays()
+
+
+@pytest.fixture(params=smpl_files.LAYOUTS)
+def file(request, tmp_path):
+    path = tmp_path / "smpl" / request.param
+    path.parent.mkdir()
+    smpl_files.LAYOUTS[request.param](path, MODEL)
+    return path
+
+
+def test_every_layout_loads_and_draws_the_same_bodies(file, tmp_path):
+    found = data.load("smpl", "test", root=tmp_path, size=12)
+    assert found.source.kind == "data-root"
+    assert file.name in found.source.location
+    assert "non-commercial" in found.licence
+    assert str(found.about[0]) == "shape (continuous, thin -2 to thick 3)"
+    assert "chumpy" not in sys.modules
+    np.testing.assert_allclose(smpl.smpl_body(file).joints, smpl.smpl_body(file).joints)
+    again = data.load("smpl", "test", root=file, size=12)
+    assert torch.equal(found.images, again.images)
+
+
+def test_the_model_is_posed_as_the_open_body_that_it_was_made_from(tmp_path):
+    """Two routes to one mesh: SMPL's axes, joints and directions against the open body's own."""
+    path = tmp_path / "model.npz"
+    smpl_files.write_npz(path, MODEL)
+    body, ours = smpl.smpl_body(path), open_body()
+    for pose in POSES.values():
+        # beta_3 = -1 moves a quarter of the way from weight 0 to 1.
+        for towards_thick, weight in ((0.0, 0.5),):
+            np.testing.assert_allclose(body.posed(towards_thick, *pose), ours.posed(weight, *pose), atol=2e-3)
+
+
+def test_thick_is_found_by_volume_with_its_sign_and_not_taken_for_tall(tmp_path):
+    path = tmp_path / "model.npz"
+    smpl_files.write_npz(path, MODEL)
+    body = smpl.smpl_body(path)
+    moved = (body.vertices[1] - body.vertices[0]) / np.ptp(body.anchors)
+    along = -MODEL["shapedirs"][..., smpl_files.THICK] @ smpl_files.TO_SMPL
+    np.testing.assert_allclose(moved, along, atol=1e-12)
+    volumes = [volume(body.posed(shape, 12, 4), body.faces) for shape in (-2, 0, 3)]
+    assert volumes[0] < volumes[1] < volumes[2]
+
+
+def test_pose_correctives_turn_with_the_axes(tmp_path):
+    """A corrective that pushes along SMPL's z where the left arm bends pushes towards the viewer here."""
+    model = {**MODEL, "posedirs": np.zeros((len(MODEL["v_template"]), 3, 207))}
+    left_shoulder = 16 - 1
+    # The entry of R - I that is cos - 1 for a turn about SMPL's z: row x, column x.
+    model["posedirs"][:, 2, 9 * left_shoulder] = -0.1
+    path = tmp_path / "model.npz"
+    smpl_files.write_npz(path, model)
+    body, plain = smpl.smpl_body(path), tmp_path / "plain.npz"
+    smpl_files.write_npz(plain, MODEL)
+    difference = body.posed(0, 132, 17) - smpl.smpl_body(plain).posed(0, 132, 17)
+    trunk = body.weights[:, 0] == 1
+    assert (difference[trunk, 1] < -0.01).all(), "y points to the back, so towards the viewer is negative"
+    np.testing.assert_allclose(difference[trunk][:, [0, 2]], 0, atol=1e-12)
+
+
+def test_the_neutral_model_is_preferred(tmp_path):
+    folder = tmp_path / "smpl"
+    folder.mkdir()
+    for name in ("SMPL_FEMALE.npz", "SMPL_NEUTRAL.npz", "a_male.npz"):
+        smpl_files.write_npz(folder / name, MODEL)
+    assert "SMPL_NEUTRAL.npz" in data.DATASETS["smpl"].held(tmp_path)
+
+
+def without(name):
+    return {key: value for key, value in MODEL.items() if key != name}
+
+
+@pytest.mark.parametrize(
+    ("model", "complaint"),
+    [
+        (without("posedirs"), "is not a whole SMPL model: it lacks posedirs"),
+        ({"v_template": MODEL["v_template"], "f": MODEL["f"]}, "it lacks shapedirs, posedirs, J_regressor, weights"),
+        ({**MODEL, "weights": MODEL["weights"][:, :22]}, "weights is 1229 x 22, not 1229 x 24"),
+        ({**MODEL, "posedirs": np.zeros((1229, 3, 9))}, "posedirs is 1229 x 3 x 9, not 1229 x 3 x 207"),
+        ({**MODEL, "f": MODEL["f"] + 9}, "is damaged: f names vertices that are not there"),
+        ({**MODEL, "v_template": MODEL["v_template"] * np.nan}, "v_template holds numbers that are not finite"),
+        ({**MODEL, "weights": np.array(["x"] * 24)}, "holds no numbers under weights"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named(tmp_path, model, complaint):
+    path = tmp_path / "model.npz"
+    smpl_files.write_npz(path, model)
+    with pytest.raises(InputError) as refused:
+        data.load("smpl", root=path, size=1)
+    assert str(refused.value).startswith(str(path))
+    assert complaint in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["model.npz", "model.pkl"])
+@pytest.mark.parametrize(
+    "spoil", [lambda content: content[: len(content) // 2], lambda content: b"", lambda content: b"x"]
+)
+def test_a_damaged_file_is_named(tmp_path, name, spoil):
+    path = tmp_path / name
+    smpl_files.LAYOUTS[name](path, MODEL)
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(InputError, match=f"{path} is damaged or no"):
+        data.load("smpl", root=path, size=1)
+
+
+def test_a_pickle_of_something_else_is_named(tmp_path):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps([1, 2]))
+    with pytest.raises(InputError, match="is not an SMPL model: it holds a list"):
+        data.load("smpl", root=path, size=1)
+
+
+class Hostile:
+    def __init__(self, call, *arguments):
+        self.call, self.arguments = call, arguments
+
+    def __reduce__(self):
+        return self.call, self.arguments
+
+
+def calls():
+    import builtins
+    import os
+    import subprocess
+
+    # Modules have other names in pickles for Python 2.
+    yield os.system, "touch {}", "(posix|nt).system"
+    yield builtins.eval, "open('{}', 'w')", "(builtins|__builtin__).eval"
+    yield builtins.exec, "open('{}', 'w')", "(builtins|__builtin__).exec"
+    yield subprocess.Popen, "touch {}", "(subprocess|commands).Popen"
+    yield builtins.getattr, "{}", "(builtins|__builtin__).getattr"
+    yield np.load, "{}", "numpy.load"
+
+
+@pytest.mark.parametrize(
+    ("call", "argument", "name"), list(calls()), ids=lambda value: getattr(value, "__name__", None)
+)
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_a_hostile_pickle_is_refused_by_name_and_does_not_run(tmp_path, call, argument, name, protocol):
+    target = tmp_path / "touched"
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps({**MODEL, "bs_type": Hostile(call, argument.format(target))}, protocol))
+    with pytest.raises(InputError, match=rf"was not loaded: it asks for {name}.*Fetch the file from its publisher"):
+        data.load("smpl", root=path, size=1)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"cchumpy.ch\nload\n(S'x'\ntR.",  # a function of chumpy, not a class
+        b"cscipy.sparse\nload_npz\n(S'x'\ntR.",
+        b"cchumpyevil\nCh\n(S'x'\ntR.",  # a module whose name only begins alike
+        b"cnumpy.core.multiarray\nfromfile\n(S'x'\ntR.",
+        b"ccopyreg\n_reconstructor\n(cnumpy\nndarray\nc__builtin__\nobject\nNtR.",
+        b"c_codecs\nencode\n(S'x'\nS'hex'\ntR.",
+    ],
+)
+def test_what_only_looks_known_is_refused_too(tmp_path, content):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"was not loaded|is damaged or no pickle"):
+        unpickle.read(path)
+
+
+def test_objects_of_foreign_classes_keep_their_numbers(tmp_path):
+    import scipy.sparse
+
+    matrix = scipy.sparse.random(24, 50, density=0.1, random_state=0, format="csc")
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps(matrix, protocol=2))
+    np.testing.assert_array_equal(unpickle.as_array(unpickle.read(path)), matrix.toarray())
+    path.write_bytes(pickle.dumps(matrix.tocsr(), protocol=2))
+    with pytest.raises(ValueError, match="not stored by columns"):
+        unpickle.as_array(unpickle.read(path))
