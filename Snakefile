@@ -19,7 +19,9 @@ PROFILE = config.get("profile", "quick")
 if PROFILE not in SEEDS:
     raise WorkflowError(f"unknown profile '{PROFILE}': choose one of {', '.join(SEEDS)}.")
 
-NOTEBOOKS = ["transformations", "mnist", "quantitative", "benchmarks"]
+# Each shows one dataset, and needs no run.
+DATASETS = ["digits", "sprites", "bodies", "faces", "rooms"]
+NOTEBOOKS = ["transformations", "mnist", "quantitative", "benchmarks"] + DATASETS
 # Changing one of these changes what a run computes; plots, tables and the command line do not.
 RUN_CODE = [
     path
@@ -82,6 +84,8 @@ def needs_of(wildcards):
     if wildcards.notebook == "transformations":
         affine = [record for record in records_of(PROFILE) if "/c-vitae-" in record]
         return affine[:COMPARED_SEEDS[PROFILE]] + compared(PROFILE)
+    if wildcards.notebook in DATASETS:
+        return RUN_CODE
     if wildcards.notebook == "benchmarks":
         return glob_wildcards("{path,book/records/benchmarks/.*[.]json}").path
     return records_of(PROFILE)

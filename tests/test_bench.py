@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from vitae import InputError, cli
-from vitae.bench import measure
+from vitae.bench import data, measure
 from vitae.bench import transforms as bench
 from vitae.transforms import CPAB
 from vitae.transforms.libcpab import gamma_of_theta, orthonormal_basis, theta_of_gamma
 
 ROOT = Path(__file__).resolve().parent.parent
-RECORD = json.loads((ROOT / "book/records/benchmarks/transformations.json").read_text())
+RECORDS = ROOT / "book/records/benchmarks"
+RECORD = json.loads((RECORDS / "transformations.json").read_text())
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ RECORD = json.loads((ROOT / "book/records/benchmarks/transformations.json").read
     ],
 )
 def test_the_committed_record_keeps_to_what_was_reached_in_speed(size, steps, forward, both_ways):
-    """Measured anew with `vitae bench --against-libcpab`; a slower record must not be committed unnoticed.
+    """Measured anew with `vitae bench transforms --against-libcpab`; a slower record must not be committed unnoticed.
 
     The target for 128 x 128 both ways was 70 times; 64 were reached.
     """
@@ -88,6 +89,47 @@ def test_a_record_is_measured_written_and_summarised(tmp_path, monkeypatch, caps
     assert set(found) == set(RECORD), "the committed record has other parts than today's benchmark: measure it anew"
     assert all(value > 0 for value in found["speed"][0]["ours, 16 steps"].values())
     assert "(1, 2), 2 x 1 x 8 x 8:" in capsys.readouterr().out
+
+
+def test_a_record_of_the_datasets_is_measured_written_and_summarised(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(data, "RENDERED", [("dsprites", (64, 64), 20), ("smpl", (128, 64), 4)])
+    monkeypatch.setattr(measure, "SECONDS_A_REPEAT", 0)
+    monkeypatch.setattr(data, "machine", lambda: {"processor": "test", "bytes a second": 1.0})
+    few = data.load
+
+    def load(name, split, root, source):
+        return few(name, split, root=root, source=source, size=8)
+
+    monkeypatch.setattr(data, "load", load)
+    where = tmp_path / "found.json"
+    assert cli.main(["bench", "data", "--repeats", "1", "--output", str(where)]) == 0
+    found, committed = json.loads(where.read_text()), json.loads((RECORDS / "data.json").read_text())
+    assert set(found) == set(committed), "the committed record has other parts than today's benchmark: measure it anew"
+    assert [row["dataset"] for row in found["loading"]] == ["dsprites", "smpl", "celeba", "shapes3d"]
+    assert all(row["images a second"] > 0 for row in found["rendering"])
+    assert "smpl 128 x 64:" in capsys.readouterr().out
+
+
+def test_the_committed_record_of_the_datasets_reaches_what_was_asked_for():
+    committed = json.loads((RECORDS / "data.json").read_text())
+    assert committed["schema"] == data.SCHEMA
+    asked = [row for row in committed["rendering"] if row["asked"]]
+    assert {f"{row['dataset']} {'x'.join(map(str, row['resolution']))}" for row in asked} == set(data.ASKED)
+    for row in asked:
+        assert row["images a second"] > row["asked"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["bench", "dta"], "unknown benchmark 'dta'. Did you mean 'data'?"),
+        (["bench", "data", "--against-libcpab"], "--against-libcpab belongs to 'vitae bench transforms'"),
+        (["bench", "data", "--repeats", "0"], "repeats must be a whole number of 1 or more"),
+    ],
+)
+def test_a_benchmark_that_is_not_is_one_sentence(arguments, complaint, capsys):
+    assert cli.main(arguments) == 2
+    assert complaint in capsys.readouterr().err
 
 
 def test_without_the_competitor_the_sentence_says_how_to_get_it(capsys):

@@ -67,7 +67,7 @@ def test_training_and_test_images_are_others(name):
 
 
 def test_the_protocol_of_the_bodies():
-    """No two shapes are equal; but of 10,000 in one dimension some are so near that their pixels are, as the book says."""
+    """No two shapes are equal; of 10,000 in one dimension some are so near that their pixels are, as the book says."""
     train, test = data.load("smpl", "train"), data.load("smpl", "test")
     assert (len(train), len(test)) == (8_000, 2_000)
     shapes = np.concatenate([train.factor("shape"), test.factor("shape")])

@@ -97,6 +97,18 @@ class Dataset:
         """Whom to cite for the images."""
         return self.source.citation
 
+    def factor_table(self) -> str:
+        """The factors as a table in Markdown: name, kind, values or unit."""
+        rows = ["| factor | kind | values |", "|---|---|---|"]
+        for factor in self.about:
+            grid = factor.values or ()
+            shown = ", ".join(f"{value:.3g}" if isinstance(value, float) else str(value) for value in grid[:_SHOWN])
+            if len(grid) > _SHOWN:
+                last = f"{grid[-1]:.3g}" if isinstance(grid[-1], float) else grid[-1]
+                shown = f"{len(grid)}: {shown}, ..., {last}"
+            rows.append(f"| {factor.name} | {factor.kind} | {', '.join(filter(None, [shown, factor.unit]))} |")
+        return "\n".join(rows)
+
     def factor(self, name: str) -> np.ndarray:
         """One column of the factors, by name.
 
@@ -251,6 +263,7 @@ class FileCollection(Collection):
 
 
 _LARGEST_SIDE = 1024
+_SHOWN = 6  # of a factor's values
 
 
 def taken(available: int, request: Request, title: str, usual: int | None = None) -> int:

@@ -18,6 +18,7 @@ from vitae.data import generated
 from vitae.data.base import Factor, Source
 from vitae.data.grid import Grid, GridCollection
 from vitae.errors import InputError, reason
+from vitae.randomness import generator
 
 _FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 _URL = f"https://github.com/google-deepmind/dsprites-dataset/raw/master/{_FILE}"
@@ -36,6 +37,7 @@ FACTORS = (
 _SHAPE = (math.prod(len(factor.values) for factor in FACTORS), 64, 64)
 # Changes when the rendered images do, so that the cache forgets the old ones.
 _VERSION = 1
+_COMPARED = 20_000  # published sprites held against ours
 
 
 class DSprites(GridCollection):
@@ -95,6 +97,19 @@ class DSprites(GridCollection):
         what = "dSprites, rendered by us with the published geometry"
         grid = Grid(FACTORS, Source("embedded", what, _LICENCE, _CITATION), images)
         return grid
+
+
+def agreement(root: Path) -> dict:
+    """How many published images, and pixels, are ours, over combinations drawn from all.
+
+    Raises:
+        InputError: there is no published file under this root, or it is damaged.
+    """
+    collection = DSprites()
+    theirs, ours = collection.grid(root, "data-root"), collection.grid(source="embedded")
+    positions = theirs.sample(_COMPARED, generator("cpu", 0, "agreement"))
+    same = (theirs.images(positions) == ours.images(positions)).numpy()
+    return {"images": _COMPARED, "equal pixels": float(same.mean()), "equal images": float(same.all((1, 2, 3)).mean())}
 
 
 def _packed(file: Path) -> np.ndarray:
