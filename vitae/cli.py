@@ -264,6 +264,9 @@ def _data(arguments: argparse.Namespace) -> None:
         "seed": arguments.seed,
         "resolution": resolution,
     }
+    if arguments.source == "download":
+        # Loading one image fetches all there is to fetch, whatever else is asked for.
+        print(f"downloaded: {collection.load(**{**request, 'seed': 0, 'resolution': None}, size=1).source}")
     if arguments.preview:
         _draw(collection, request, arguments.size or _PREVIEW, arguments.preview)
     if arguments.traversal:

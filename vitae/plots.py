@@ -105,9 +105,9 @@ _SHEET_DOTS, _DPI = 1100, 160
 
 
 @_figure
-def contact_sheet(images: Tensor, columns: int = 16) -> Figure:
-    """uint8 images `n x channels x height x width` in rows."""
-    figure, _ = _draw_mosaic(list(images.split(columns)))
+def contact_sheet(images: Tensor, columns: int | None = None) -> Figure:
+    """uint8 images `n x channels x height x width` in rows, by default of 16 small ones or of 8."""
+    figure, _ = _draw_mosaic(list(images.split(columns or (16 if images.shape[-1] <= 32 else 8))))
     return figure
 
 

@@ -62,7 +62,7 @@ def test_the_grids_and_their_renderers_name_the_same_values():
 
     assert dsprites.FACTORS[0].values == sprites.SHAPES
     names = {factor.name: factor.values for factor in shapes3d.FACTORS}
-    assert (names["shape"], names["floor hue"]) == (room.SHAPES, room.HUES)
+    assert (names["shape"], names["floor_hue"]) == (room.SHAPES, room.HUES)
     assert (names["scale"], names["orientation"]) == (room.SCALES, room.ORIENTATIONS)
 
 

@@ -58,7 +58,7 @@ def test_dx_and_dy_move_the_picture_by_whole_pixels():
 
 
 def test_the_head_grows_with_scale_and_turns_with_roll():
-    areas = [head_mask(drawn(scale=scale, **{"hair length": 0.0}))[:40].sum() for scale in (0.85, 1.0, 1.15)]
+    areas = [head_mask(drawn(scale=scale, **{"hair_length": 0.0}))[:40].sum() for scale in (0.85, 1.0, 1.15)]
     assert areas[0] < areas[1] < areas[2]
     # Rolled to one side and to the other, the pictures mirror each other: the head is symmetric and lit from ahead.
     left, right = drawn(roll=12.0), drawn(roll=-12.0)
@@ -72,13 +72,13 @@ def test_yaw_mirrors_too_and_pitch_does_not():
 
 def test_light_comes_from_the_side_that_it_names():
     """At +60 degrees from the side of +x, the viewer's right."""
-    right = drawn(light=60.0, **{"hair length": 0.0})[:, 20:44, 18:46]
+    right = drawn(light=60.0, **{"hair_length": 0.0})[:, 20:44, 18:46]
     assert right[:, :, 14:].mean() > right[:, :, :14].mean() + 20
 
 
 def test_colours_change_only_their_material():
     """Hair colour leaves skin, eyes and background alone; skin leaves the hair alone."""
-    dark, blond = drawn(**{"hair colour": 0}), drawn(**{"hair colour": 3})
+    dark, blond = drawn(**{"hair_colour": 0}), drawn(**{"hair_colour": 3})
     mouth_and_nose = (slice(None), slice(30, 46), slice(26, 38))
     np.testing.assert_allclose(dark[mouth_and_nose], blond[mouth_and_nose], atol=1)
     np.testing.assert_array_equal(dark[:, :20, :4], blond[:, :20, :4])
@@ -90,7 +90,7 @@ def test_colours_change_only_their_material():
 def test_background_is_the_hue_that_it_names():
     import colorsys
 
-    top = drawn(background=1 / 3, **{"hair length": 0.0})[:, 0, 0] / 255
+    top = drawn(background=1 / 3, **{"hair_length": 0.0})[:, 0, 0] / 255
     assert colorsys.rgb_to_hsv(*top)[0] == pytest.approx(1 / 3, abs=0.01)
 
 

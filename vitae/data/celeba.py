@@ -137,8 +137,8 @@ class CelebA(FileCollection):
 
 
 # Whose face is shown where one factor moves: each factor's place in its range.
-_PERSON = {"skin": 0.25, "hair length": 0.8, "smile": 0.2, "jaw": 0.1, "gender": 0.2, "age": 0.2, "weight": 0.4}
-_PERSON |= {"background": 0.7, "hair colour": 0.4, "iris": 0.3}
+_PERSON = {"skin": 0.25, "hair_length": 0.8, "smile": 0.2, "jaw": 0.1, "gender": 0.2, "age": 0.2, "weight": 0.4}
+_PERSON |= {"background": 0.7, "hair_colour": 0.4, "iris": 0.3}
 
 
 def _face_factors() -> tuple[Factor, ...]:

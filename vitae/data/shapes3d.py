@@ -25,9 +25,9 @@ _CITATION = "Burgess, Kim: 3D Shapes Dataset, 2018, github.com/google-deepmind/3
 _HUES = tuple(h / 10 for h in range(10))
 FACTORS = (
     # Hues are classes: on their circle the first is as near to the last as to the second.
-    Factor("floor hue", "class", _HUES),
-    Factor("wall hue", "class", _HUES),
-    Factor("object hue", "class", _HUES),
+    Factor("floor_hue", "class", _HUES),
+    Factor("wall_hue", "class", _HUES),
+    Factor("object_hue", "class", _HUES),
     Factor("scale", "continuous", tuple(0.75 + 0.5 * i / 7 for i in range(8))),
     Factor("shape", "class", ("cube", "cylinder", "sphere", "capsule")),
     Factor("orientation", "continuous", tuple(-30 + 60 * i / 14 for i in range(15)), "degrees"),

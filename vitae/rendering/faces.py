@@ -54,7 +54,7 @@ RANGES = {
     "pitch": (-15.0, 15.0),
     "roll": (-15.0, 15.0),
     "skin": (0.0, 1.0),
-    "hair length": (0.0, 1.0),
+    "hair_length": (0.0, 1.0),
     "smile": (0.0, 1.0),
     "jaw": (0.0, 0.6),
     "age": (0.0, 1.0),
@@ -62,10 +62,10 @@ RANGES = {
     "light": (-60.0, 60.0),
     "background": (0.0, 0.8),
 }
-CLASSES = {"hair colour": tuple(HAIR), "iris": tuple(IRIS), "gender": GENDERS}
+CLASSES = {"hair_colour": tuple(HAIR), "iris": tuple(IRIS), "gender": GENDERS}
 # The order of the columns that `draw` takes.
 FACTORS = (
-    *("width", "dx", "dy", "scale", "yaw", "pitch", "roll", "skin", "hair colour", "hair length", "iris"),
+    *("width", "dx", "dy", "scale", "yaw", "pitch", "roll", "skin", "hair_colour", "hair_length", "iris"),
     *("smile", "jaw", "gender", "age", "weight", "light", "background"),
 )
 
@@ -137,7 +137,7 @@ def _skin(tone: float) -> np.ndarray:
 def _vertices(mesh: Head, value: dict[str, float]) -> np.ndarray:
     """The head of these factors, before it turns, its eyes at one place as in aligned photographs."""
     female = value["gender"] == GENDERS.index("female")
-    length = value["hair length"]
+    length = value["hair_length"]
     vertices = mesh.base + min(length / _SHORT, 1) * mesh.volume
     for shape, amount in (
         ("head-scale-horiz-incr", value["width"]),
@@ -179,7 +179,7 @@ def draw(factors: np.ndarray, image: np.ndarray) -> None:
     mesh = head()
     value = dict(zip(FACTORS, factors.tolist(), strict=True))
     height, width = image.shape[1:]
-    faces = mesh.faces if value["hair length"] > _SHORT else mesh.faces[: mesh.bare]
+    faces = mesh.faces if value["hair_length"] > _SHORT else mesh.faces[: mesh.bare]
     vertices = _vertices(mesh, value)
     angles = value["yaw"], value["pitch"], value["roll"]
     normals = _turned(vertex_normals(vertices, mesh.faces[: mesh.outside]), *angles)
@@ -192,7 +192,7 @@ def draw(factors: np.ndarray, image: np.ndarray) -> None:
     screen[:, 2] = vertices[:, 1]
     seen, weights = rasterize(screen, faces, SAMPLES * height, SAMPLES * width)
 
-    skin, hair = _skin(value["skin"]), np.array(list(HAIR.values())[int(value["hair colour"])])
+    skin, hair = _skin(value["skin"]), np.array(list(HAIR.values())[int(value["hair_colour"])])
     lips = skin * (0.90, 0.58, 0.56) + (0.04, 0.0, 0.01)
     palette = np.stack([skin, lips, hair, 0.5 * hair + 0.15 * skin, _MOUTH, list(IRIS.values())[int(value["iris"])]])
     top = np.array(colorsys.hsv_to_rgb(value["background"], 0.45, 0.75))
