@@ -16,7 +16,8 @@ def attribute(i, j):
 
 def write_attributes(root, files=FILES, names=NAMES, promised=None):
     lines = [str(len(files) if promised is None else promised), " ".join(names) + " "]
-    for i, name in enumerate(files):
+    # In another order than the files, so that they have to be matched by name.
+    for i, name in reversed(list(enumerate(files))):
         flags = " ".join(" 1" if attribute(i, j) else "-1" for j in range(len(names)))
         lines.append(f"{name} {flags}")
     (root / "celeba/list_attr_celeba.txt").write_text("\n".join(lines) + "\n")
@@ -139,9 +140,9 @@ def test_wrong_attributes_are_named(root, write, complaint):
 def test_a_wrong_line_of_attributes_is_named_by_its_number(root, spoil):
     path = root / "celeba/list_attr_celeba.txt"
     lines = path.read_text().splitlines(keepends=True)
-    lines[9] = spoil(lines[9])
+    lines[10] = spoil(lines[10])
     path.write_text("".join(lines))
-    with pytest.raises(InputError, match=r"has no 40 values of 1 or -1 in line 10 \(000008\.jpg\)"):
+    with pytest.raises(InputError, match=r"has no 40 values of 1 or -1 in line 11 \(000022\.jpg\)"):
         data.load("celeba", root=root)
 
 

@@ -65,7 +65,7 @@ class DSprites(GridCollection):
         download.fetch(_URL, folder / "dsprites" / _FILE, md5=_MD5)
 
     def published(self, folder: Path, kind: str) -> Grid:
-        """The published images, unpacked once into the cache, eight pixels a byte."""
+        """The published images, put once into the cache, eight pixels a byte; that takes 3 GB for a moment."""
         file = self._file(folder)
         packed = _packed(file)
 

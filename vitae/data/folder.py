@@ -20,6 +20,7 @@ from vitae.randomness import generator
 TABLE = "factors.csv"
 _TESTED = 10  # one in so many is for testing
 _USUAL = (64, 64)
+_GREY = {"1", "L", "LA", "I", "I;16", "F"}  # Pillow's modes without colour
 
 
 class Folder(FileCollection):
@@ -62,9 +63,10 @@ class Folder(FileCollection):
         tested = max(1, len(files) // _TESTED)
         chosen = order[tested:] if request.split == "train" else order[:tested]
         chosen = chosen[: taken(len(chosen), request, str(folder))]
-        resolution, channels = request.resolution, _channels(files, folder)
+        sizes, modes = (set(seen) for seen in zip(*map(_header, files), strict=True))
+        channels = 1 if modes <= _GREY else 3
+        resolution = request.resolution
         if resolution is None:
-            sizes = {size for size, _ in map(_header, files)}
             # Small images of one size are taken as they are.
             width, height = sizes.pop() if len(sizes) == 1 else _USUAL
             resolution = (height, width) if max(height, width) <= 128 and min(height, width) >= 8 else _USUAL
@@ -96,10 +98,6 @@ def _header(file: Path) -> tuple[tuple[int, int], str]:
             return image.size, image.mode
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return _USUAL[::-1], "L"
-
-
-def _channels(files: list[Path], folder: Path) -> int:
-    return 1 if all(_header(file)[1] in ("1", "L", "LA", "I", "I;16", "F") for file in files) else 3
 
 
 def _factors(files: list[Path], folder: Path) -> tuple[tuple[Factor, ...], np.ndarray]:

