@@ -18,7 +18,7 @@ JOINT_NAMES = {
 # Ours (x left, y back, z up) to SMPL's (x left, y up, z front).
 TO_SMPL = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])
 THICK = 3  # the coefficient along which this model grows thick, with a negative sign
-TALL = 0  # and the one along which all of it grows
+TALL = 0  # and the one along which all of it grows, which changes its volume even more
 
 
 def arrays() -> dict[str, np.ndarray]:
@@ -27,7 +27,7 @@ def arrays() -> dict[str, np.ndarray]:
     template = body.vertices[1] @ TO_SMPL.T
     directions = np.zeros((*template.shape, 10))
     directions[..., THICK] = -(body.vertices[2] - body.vertices[0]) @ TO_SMPL.T / 4
-    directions[..., TALL] = 0.05 * template
+    directions[..., TALL] = 0.08 * template
     for i in (1, 2, 4, 5, 6, 7, 8, 9):
         directions[:, i % 3, i] = 0.001 * np.sin(i * template[:, 1] * 5)
     # Joints as sums of vertices that give the open body's: least squares over the nearest 40.

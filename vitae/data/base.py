@@ -52,7 +52,7 @@ class Factor:
 
     def __str__(self) -> str:
         if self.kind == "class":
-            few = ", ".join(map(str, self.values)) if len(self.values) <= 6 else f"{len(self.values)} classes"
+            few = "; ".join(map(str, self.values)) if len(self.values) <= _SHOWN else f"{len(self.values)} classes"
             return f"{self.name} ({few})"
         on = f"{len(self.values)} values" if self.values else "continuous"
         return f"{self.name} ({on}{', ' + self.unit if self.unit else ''})"
@@ -102,11 +102,11 @@ class Dataset:
         rows = ["| factor | kind | values |", "|---|---|---|"]
         for factor in self.about:
             grid = factor.values or ()
-            shown = ", ".join(f"{value:.3g}" if isinstance(value, float) else str(value) for value in grid[:_SHOWN])
+            shown = "; ".join(f"{value:.3g}" if isinstance(value, float) else str(value) for value in grid[:_SHOWN])
             if len(grid) > _SHOWN:
                 last = f"{grid[-1]:.3g}" if isinstance(grid[-1], float) else grid[-1]
-                shown = f"{len(grid)}: {shown}, ..., {last}"
-            rows.append(f"| {factor.name} | {factor.kind} | {', '.join(filter(None, [shown, factor.unit]))} |")
+                shown = f"{len(grid)}: {shown}; ...; {last}"
+            rows.append(f"| {factor.name} | {factor.kind} | {'; '.join(filter(None, [shown, factor.unit]))} |")
         return "\n".join(rows)
 
     def factor(self, name: str) -> np.ndarray:
