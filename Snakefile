@@ -20,7 +20,7 @@ if PROFILE not in SEEDS:
     raise WorkflowError(f"unknown profile '{PROFILE}': choose one of {', '.join(SEEDS)}.")
 
 # Each shows one dataset, and needs no run.
-DATASETS = ["digits", "sprites", "bodies", "faces", "rooms"]
+DATASETS = ["digits", "sprites", "bodies", "faces", "rooms", "pictures"]
 NOTEBOOKS = ["transformations", "mnist", "quantitative", "benchmarks"] + DATASETS
 # Changing one of these changes what a run computes; plots, tables and the command line do not.
 RUN_CODE = [
