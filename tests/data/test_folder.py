@@ -42,7 +42,7 @@ def test_a_table_gives_continuous_factors_and_classes(root):
     lines += [f"{0.5 * i},picture {i:02d}.png,{'red' if i % 2 else 'blue'},{10 - i % 3}" for i in range(20)]
     (root / "factors.csv").write_text("\n".join(lines) + "\n")
     parts = both(root)
-    assert [str(factor) for factor in parts[0].about] == ["size (continuous)", "colour (blue, red)", "digit (8, 9, 10)"]
+    assert [str(factor) for factor in parts[0].about] == ["size (continuous)", "colour (blue; red)", "digit (8; 9; 10)"]
     for shade, row in by_shade(parts).items():
         i = shade // 10
         np.testing.assert_array_equal(row, [0.5 * i, i % 2, 2 - i % 3])
@@ -52,7 +52,7 @@ def test_subfolders_are_a_class(tmp_path):
     for i in range(12):
         picture(tmp_path / ("cats" if i % 3 else "dogs") / f"{i}.png", i * 20)
     parts = both(tmp_path)
-    assert str(parts[0].about[0]) == "subfolder (cats, dogs)"
+    assert str(parts[0].about[0]) == "subfolder (cats; dogs)"
     for shade, (label,) in by_shade(parts).items():
         assert label == (shade // 20 % 3 == 0)
 
