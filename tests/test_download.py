@@ -81,6 +81,16 @@ def test_a_whole_part_is_taken_and_not_fetched_again(server, tmp_path):
     assert (tmp_path / "file").read_bytes() == CONTENT
 
 
+def test_two_processes_do_not_write_into_each_others_part(server, tmp_path):
+    fcntl = pytest.importorskip("fcntl", reason="this system has no file locks")
+    with (tmp_path / "file.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InputError, match=r"another process is downloading .*: wait for it"):
+            download.fetch(server.url, tmp_path / "file", md5=MD5)
+    download.fetch(server.url, tmp_path / "file", md5=MD5)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
 def test_another_content_is_thrown_away(server, tmp_path):
     server.content = CONTENT[:-1] + b"x"
     with pytest.raises(InputError, match=r"is not the file that was published .*: it was thrown away"):

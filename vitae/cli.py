@@ -12,9 +12,10 @@ import torch
 
 from vitae import experiments, paths, results
 from vitae.data import DATASETS, SOURCES, Collection, generated
+from vitae.data.base import TooFewError
 from vitae.data.export import export
 from vitae.errors import InputError, reason, require_known, require_number
-from vitae.files import write_text
+from vitae.files import picture_kind, require_writable, write_text
 
 _HELP = """\
 examples:
@@ -227,7 +228,7 @@ def _bench(arguments: argparse.Namespace) -> None:
     # Each imports what it measures, which no other command needs.
     bench = importlib.import_module(f"vitae.bench.{arguments.subject}")
     where = arguments.output or paths.records() / "benchmarks" / _BENCHMARKS[arguments.subject]
-    results.require_writable(where)
+    require_writable(where)
     if arguments.subject == "transforms":
         found = bench.run(arguments.repeats or 7, arguments.against_libcpab)
     else:
@@ -245,7 +246,14 @@ def _data(arguments: argparse.Namespace) -> None:
         if getattr(arguments, option) and not arguments.dataset:
             raise InputError(f"--{option} needs a dataset: for instance 'vitae data mnist --{option} ...'.")
     names = [require_known("dataset", arguments.dataset, DATASETS)] if arguments.dataset else list(DATASETS)
+    require_known("source", arguments.source, SOURCES)
+    if arguments.size is not None:
+        require_number("size", arguments.size, 1, whole=True)
     resolution = _resolution(arguments.resolution)
+    for picture in filter(None, (arguments.preview, arguments.traversal)):
+        # Before the work, not after it.
+        picture_kind(picture)
+        require_writable(picture)
     for name in names:
         print(f"{name}: {DATASETS[name].title}")
         for line in DATASETS[name].whereabouts(arguments.data_root):
@@ -268,7 +276,7 @@ def _data(arguments: argparse.Namespace) -> None:
         # Loading one image fetches all there is to fetch, whatever else is asked for.
         print(f"downloaded: {collection.load(**{**request, 'seed': 0, 'resolution': None}, size=1).source}")
     if arguments.preview:
-        _draw(collection, request, arguments.size or _PREVIEW, arguments.preview)
+        _draw(collection, request, arguments.size, arguments.preview)
     if arguments.traversal:
         from vitae import plots
 
@@ -280,11 +288,16 @@ def _data(arguments: argparse.Namespace) -> None:
             print(f"export: {path} ({path.stat().st_size:,} bytes)")
 
 
-def _draw(collection: Collection, request: dict, count: int, path: Path) -> None:
+def _draw(collection: Collection, request: dict, count: int | None, path: Path) -> None:
     # matplotlib takes a second to import, and only this needs it.
     from vitae import plots
 
-    dataset = collection.load("train", size=count, **request)
+    try:
+        dataset = collection.load("train", size=count or _PREVIEW, **request)
+    except TooFewError as error:
+        if count is not None:
+            raise
+        dataset = collection.load("train", size=error.available, **request)
     plots.write_figure(plots.contact_sheet(dataset.images), path)
     print(f"preview: {path}, {len(dataset):,} images")
     print(f"source: {dataset.source}")
@@ -299,11 +312,12 @@ def _resolution(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     height, by, width = text.lower().partition("x")
-    if not (by and height.isdecimal() and width.isdecimal()):
+    if not (by and height.isdecimal() and width.isdecimal() and len(text) <= _DIGITS):
         raise InputError(f"resolution must be HEIGHTxWIDTH in pixels, for instance 128x64, got '{text[:40]}'.")
     return int(height), int(width)
 
 
+_DIGITS = 11  # of a resolution; more are a slip of the keyboard
 _DESCRIBED = 20  # more factors than these are only named
 _PREVIEW = 64
 _TRAVERSED = 10

@@ -1,9 +1,11 @@
 """Downloads that resume where they broke off and count only when their checksum is right."""
 
+import contextlib
 import hashlib
 import http.client
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -26,15 +28,37 @@ def fetch(url: str, target: Path, *, md5: str) -> None:
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _receive(url, part)
-        if _md5(part) != md5:
-            part.unlink()
-            raise InputError(f"{url} is not the file that was published (its checksum differs): it was thrown away.")
-        part.replace(target)
+        with _alone(part):
+            _receive(url, part)
+            if _md5(part) != md5:
+                part.unlink()
+                raise InputError(
+                    f"{url} is not the file that was published (its checksum differs): it was thrown away."
+                )
+            part.replace(target)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise InputError(_broken(url, part, reason(error))) from None
     except OSError as error:
         raise InputError(f"cannot write {part}: {(error.strerror or reason(error)).lower()}.") from None
+
+
+@contextlib.contextmanager
+def _alone(part: Path) -> Iterator[None]:
+    """Only one process writes a part; where the system has no locks, the checksum has to do."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with part.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"another process is downloading {part}: wait for it, and ask again.") from None
+        try:
+            yield
+        finally:
+            part.with_suffix(".lock").unlink(missing_ok=True)
 
 
 def _broken(url: str, part: Path, why: str) -> str:
@@ -57,7 +81,7 @@ def _receive(url: str, part: Path) -> None:
         if answer.status != http.client.PARTIAL_CONTENT:
             have = 0
         length = answer.headers.get("Content-Length")
-        total = have + int(length) if length else None
+        total = have + int(length) if length and length.isdecimal() else None
         with (
             part.open("ab" if have else "wb") as file,
             tqdm(

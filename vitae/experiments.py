@@ -18,7 +18,7 @@ import torch
 from vitae import evaluate, paths, results
 from vitae.data import MNIST
 from vitae.errors import InputError, require_known, require_number
-from vitae.files import write_tensors
+from vitae.files import require_writable, write_tensors
 from vitae.likelihoods import Bernoulli, GaussianPixels
 from vitae.metrics.dscore import d_score
 from vitae.metrics.spaces import predictability
@@ -400,7 +400,7 @@ def run(
     checkpoint = weights_file.with_suffix(".checkpoint")
     fingerprint = _fingerprint(configuration, data)
     for file in (record_file, weights_file):
-        results.require_writable(file)
+        require_writable(file)
     if restart:
         for file in (record_file, weights_file, checkpoint):
             file.unlink(missing_ok=True)

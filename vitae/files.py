@@ -35,12 +35,24 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
     except OSError as error:
         why = (error.strerror or reason(error)).lower()
-        advice = "free some space" if error.errno == errno.ENOSPC else "name another folder with $VITAE_HOME"
+        advice = "free some space" if error.errno == errno.ENOSPC else "choose another place"
         raise InputError(f"cannot write {path}: {why}; {advice}.") from None
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+
+
+def picture_kind(path: Path) -> str:
+    """png or svg, by a file's name.
+
+    Raises:
+        InputError: another extension.
+    """
+    extension = path.suffix.lower().lstrip(".")
+    if extension not in ("png", "svg"):
+        raise InputError(f"cannot draw to {path}: name a .png or .svg file.")
+    return extension
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -52,6 +64,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     write_bytes(path, text.encode())
+
+
+def require_writable(path: Path) -> None:
+    """Fail before the work rather than after it.
+
+    Raises:
+        InputError: a file could not be written at `path`.
+    """
+    probe = path.with_name(f".{path.name}.writable")
+    write_text(probe, "")
+    # Another run of the same name may have been here at the same time.
+    probe.unlink(missing_ok=True)
 
 
 def write_tensors(path: Path, state: dict) -> None:

@@ -39,11 +39,18 @@ def figures(profile: str) -> Path:
 def data_root(root: str | Path | None = None) -> Path | None:
     """The user's own data folder, from the argument or `$VITAE_DATA`; None where neither names one."""
     named = root or os.environ.get("VITAE_DATA")
+    if not isinstance(named, str | Path | None):
+        raise InputError(f"a data root is a folder's path, got {named!r}.")
     return _expanded(named) if named else None
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vitae"
+    if named := os.environ.get("XDG_CACHE_HOME"):
+        return Path(named) / "vitae"
+    try:
+        return Path.home() / ".cache" / "vitae"
+    except RuntimeError:
+        raise InputError("there is no home folder here: name one for the cache with $XDG_CACHE_HOME.") from None
 
 
 def downloads() -> Path:

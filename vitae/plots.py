@@ -23,7 +23,7 @@ from torch import Tensor
 from vitae import paths, results
 from vitae.data.base import as_floats
 from vitae.errors import InputError
-from vitae.files import write_bytes, write_text
+from vitae.files import picture_kind, write_bytes, write_text
 from vitae.models.base import GenerativeModel
 from vitae.transforms import CPAB, Transformation, pixel_grid
 
@@ -485,9 +485,7 @@ def write_figure(figure: Figure, path: Path) -> None:
     Raises:
         InputError: another extension, or a folder that cannot be written.
     """
-    extension = path.suffix.lower().lstrip(".")
-    if extension not in ("png", "svg"):
-        raise InputError(f"cannot draw to {path}: name a .png or .svg file.")
+    extension = picture_kind(path)
     picture = io.BytesIO()
     with plt.style.context(STYLE):
         figure.savefig(picture, format=extension, metadata={"Date": None} if extension == "svg" else {})

@@ -112,18 +112,6 @@ def environment(device: torch.device) -> dict:
     }
 
 
-def require_writable(path: Path) -> None:
-    """Fail before the work rather than after it.
-
-    Raises:
-        InputError: a file could not be written at `path`.
-    """
-    probe = path.with_name(f".{path.name}.writable")
-    write_text(probe, "")
-    # Another run of the same name may have been here at the same time.
-    probe.unlink(missing_ok=True)
-
-
 def write(path: Path, record: dict) -> None:
     """Write a record atomically, with its schema. What is not finite has no place in JSON and becomes null."""
     measured = {name: _finite(record[name]) for name in ("scores", "losses", "seconds")}

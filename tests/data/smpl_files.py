@@ -38,6 +38,7 @@ def arrays() -> dict[str, np.ndarray]:
         near = np.argsort(((template - wanted) ** 2).sum(1))[:40]
         system = np.vstack([template[near].T, np.ones(40)])
         regressor[joint, near] = np.linalg.lstsq(system, np.append(wanted, 1), rcond=None)[0]
+    regressor[~regressor.any(1)] = 1 / len(template)  # of joints that we do not read
     weights = np.zeros((len(template), 24))
     weights[:, 0] = body.weights[:, 0]
     for joint, name in JOINT_NAMES.items():

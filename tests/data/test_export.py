@@ -33,6 +33,55 @@ def test_an_export_is_read_without_vitae_and_says_what_it_is(tmp_path, capsys):
     assert (folder / "train.npz").read_bytes() == first
 
 
+def test_an_export_that_fails_leaves_the_one_before_it_whole(tmp_path, capsys):
+    export = ["data", "mnist", "--source", "embedded", "--export", str(tmp_path)]
+    assert main([*export, "--size", "3"]) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main([*export, "--size", "2000", "--seed", "7"]) == 2
+    assert "1,000" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_no_manifest_describes_files_that_are_being_replaced(tmp_path, monkeypatch):
+    from vitae.data import export as exporting
+
+    export = ["data", "mnist", "--source", "embedded", "--export", str(tmp_path), "--size", "3"]
+    assert main(export) == 0
+
+    def interrupted(path, **arrays):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exporting, "write_arrays", interrupted)
+    assert main(export) == 130
+    assert not (tmp_path / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["smpl", "--preview", "x.jpg"], "name a .png or .svg file"),
+        (["smpl", "--preview", "DIR"], "DIR: is a directory"),
+        (["smpl", "--export", "FILE"], "FILE"),
+        (["smpl", "--size", "0", "--preview", "x.png"], "size must be a whole number of 1 or more, got 0"),
+        (["smpl", "--resolution", "64", "--preview", "x.png"], "resolution must be HEIGHTxWIDTH in pixels"),
+        (["smpl", "--resolution", "9" * 5000 + "x1"], "resolution must be HEIGHTxWIDTH in pixels"),
+        (["mnist", "--resolution", "64x64", "--traversal", "x.png"], "MNIST has 28 x 28 pixels, not 64 x 64"),
+        (["mnist", "--source", "bogus"], "unknown source 'bogus'"),
+        (["folder", "--traversal", "x.png"], "is not rendered by vitae"),
+        (["smpl", "--size", "4000000000000", "--export", "DIR"], "that does not fit into this machine's memory"),
+    ],
+)
+def test_what_cannot_be_is_said_before_the_work(arguments, complaint, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "DIR.png").mkdir()
+    (tmp_path / "FILE").write_text("")
+    arguments = ["DIR.png" if word == "DIR" else word for word in arguments]
+    assert main(["data", *arguments]) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.count("\n") == 0
+    assert complaint.replace("DIR", "DIR.png") in said
+
+
 @pytest.mark.parametrize("name", ["dsprites", "celeba", "shapes3d", "mnist"])
 def test_every_dataset_is_drawn_and_its_factors_moved(name, tmp_path, capsys):
     preview, traversal = tmp_path / "preview.png", tmp_path / "traversal.png"

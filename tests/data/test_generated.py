@@ -49,7 +49,16 @@ def test_an_interrupted_generation_leaves_nothing(error):
     assert len(calls) == 16, "the next run makes all of it"
 
 
-@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b"", lambda content: b"no array"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content[:-1],
+        lambda content: b"",
+        lambda content: b"no array",
+        lambda content: b"PK\x03\x04" + content,
+        lambda content: content.replace(b"}", b" "),
+    ],
+)
 def test_a_damaged_entry_is_made_again(damage):
     made = generated.cached("test", {}, SHAPE, counting([]))
     ((path, _),) = generated.contents()
@@ -81,9 +90,9 @@ def test_a_dataset_from_the_cache_is_the_dataset(monkeypatch):
 def test_a_new_state_of_a_file_is_another_entry(tmp_path):
     file = tmp_path / "file"
     file.write_bytes(b"1")
-    converted = [generated.converted("test", file, lambda: np.zeros(3, np.uint8))[0]]
+    converted = [generated.converted("test", file, (3,), lambda: np.zeros(3, np.uint8))[0]]
     file.write_bytes(b"22")
-    converted.append(generated.converted("test", file, lambda: np.ones(3, np.uint8))[0])
+    converted.append(generated.converted("test", file, (3,), lambda: np.ones(3, np.uint8))[0])
     assert converted == [0, 1]
 
 

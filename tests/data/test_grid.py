@@ -232,3 +232,30 @@ def test_our_scenes_are_near_the_published_ones():
     assert 0.03 < error.mean() < 0.048
     # They are this near to no other scene: each of ours against the tile of the next.
     assert (theirs.float() - ours.roll(1, 0).float()).abs().mean() / 255 > 2 * error.mean()
+
+
+@pytest.mark.parametrize(
+    "positions",
+    [[[0, 0, 0, 0]], [[9, 9, 99, 99, 99, 99]], [[-1] * 6], [[0.5] * 6], 3, [[0] * 7], [["a"] * 6]],
+)
+def test_images_of_no_combination_are_refused_before_they_are_drawn(positions):
+    """A scale that is none made the compiled renderer read memory that is not its own."""
+    for method in (GRIDS["shapes3d"].images, GRIDS["shapes3d"].values, GRIDS["shapes3d"].index):
+        with pytest.raises(InputError, match="positions are"):
+            method(np.array(positions))
+
+
+def test_small_whole_numbers_are_positions_too(grid):
+    positions = grid.positions(np.array([len(grid) - 1, len(grid) // 2]))
+    assert torch.equal(grid.images(positions.astype(np.uint8)), grid.images(positions))
+    assert len(grid.images(positions[:0])) == 0
+
+
+def test_numbers_of_numpy_are_numbers(grid, generator):
+    position = grid.positions(np.array([5]))[0, -1]
+    drawn = grid.sample(np.int64(4), generator, **{grid.factors[-1].name: position})
+    assert set(drawn[:, -1]) == {position}
+    found = data.load("dsprites", size=np.int64(3), seed=np.int64(1), resolution=tuple(np.array([32, 32])))
+    assert torch.equal(found.images, data.load("dsprites", size=3, seed=1, resolution=(32, 32)).images)
+    with pytest.raises(InputError, match=r"random must be a torch\.Generator"):
+        grid.sample(4, 0)

@@ -103,7 +103,10 @@ def rows_of(images):
         ({"name": "shapes3d", "resolution": (32, 32)}, "cast at 64 x 64 pixels, not at 32 x 32"),
         ({"name": "mnist", "resolution": (32, 32)}, "MNIST has 28 x 28 pixels"),
         ({"name": "smpl", "source": "data-root"}, "source data-root needs a folder"),
-        ({"name": "smpl", "source": "download"}, "cannot be downloaded by vitae: it needs your SMPL model file"),
+        (
+            {"name": "smpl", "source": "download"},
+            "cannot be downloaded by vitae: name a folder with your SMPL",
+        ),
         (
             {"name": "dsprites", "size": 700_000},
             "700,000 train images of dSprites were asked for, and there are 663,552",

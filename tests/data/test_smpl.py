@@ -189,3 +189,85 @@ def test_objects_of_foreign_classes_keep_their_numbers(tmp_path):
     path.write_bytes(pickle.dumps(matrix.tocsr(), protocol=2))
     with pytest.raises(ValueError, match="not stored by columns"):
         unpickle.as_array(unpickle.read(path))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        # numpy.ndarray and numpy.dtype trust their arguments: addresses of objects, offsets, structures of fields.
+        b"cnumpy\nndarray\n((I1\ntS'O'\nS'AAAAAAAA'\ntR.",
+        b"cnumpy\nndarray\n((I1\ntS'f8'\nS'AAAAAAAA'\nI-8\ntR.",
+        b"cnumpy\ndtype\n(S'O'\ntR.",
+        b"cnumpy\ndtype\n(S'V16'\nI0\nI1\ntR.",
+        b"cnumpy\ndtype\n(S'f8'\nI0\nI1\ntR(I3\nS'<'\nN(S'a'\nt(dS'a'\n(cnumpy\ndtype\n(S'f8'\ntRI1073741824\ntsI8\nI1\nI16\ntb.",
+    ],
+)
+def test_constructors_that_take_addresses_are_not_called(tmp_path, content):
+    """These ended the process: a segmentation fault is half of an attack."""
+    path = tmp_path / "model.pkl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"is damaged or no pickle|was not loaded"):
+        unpickle.read(path)
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+@pytest.mark.parametrize("kind", ["float32", "float64", ">f8", "int64", "uint32", "bool"])
+def test_arrays_of_every_protocol_and_kind_arrive(tmp_path, protocol, kind):
+    arrays = {
+        "c": np.arange(24).reshape(2, 3, 4).astype(kind),
+        "f": np.asfortranarray(np.arange(12).reshape(3, 4).astype(kind)),
+        "empty": np.zeros((0, 3), kind),
+        "number": np.arange(3).astype(kind)[2],
+    }
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps(arrays, protocol))
+    for name, found in unpickle.read(path).items():
+        np.testing.assert_array_equal(unpickle.as_array(found), arrays[name])
+
+
+def test_an_array_shorter_than_its_shape_is_damaged(tmp_path):
+    path = tmp_path / "x.pkl"
+    content = pickle.dumps(np.arange(4.0), 4)
+    assert content.count(b"K\x04\x85") == 1
+    path.write_bytes(content.replace(b"K\x04\x85", b"K\x09\x85"))
+    with pytest.raises(InputError, match="not as long as its shape says"):
+        unpickle.read(path)
+
+
+def damaged(name, change):
+    return {**MODEL, name: change(MODEL[name])}
+
+
+@pytest.mark.parametrize(
+    ("model", "complaint"),
+    [
+        (damaged("J_regressor", np.zeros_like), "the rows of J_regressor do not sum to 1"),
+        (damaged("weights", lambda w: 2 * w), "the rows of weights do not sum to 1"),
+        (damaged("v_template", lambda v: 100 * v), "is no body in metres with y upwards"),
+        (damaged("posedirs", lambda p: p + 1e300), "posedirs holds numbers that are not finite, or far too large"),
+        (damaged("f", lambda f: f[:0]), "f is empty"),
+        (damaged("shapedirs", lambda d: d[..., :0]), "shapedirs is empty"),
+        (damaged("v_template", lambda v: np.float64(3)), "v_template is .*, not 0 x 3"),
+    ],
+)
+def test_models_that_would_draw_nothing_are_refused(tmp_path, model, complaint):
+    for name in ("model.npz", "model.pkl"):
+        smpl_files.LAYOUTS[name](tmp_path / name, model) if name == "model.npz" else (tmp_path / name).write_bytes(
+            pickle.dumps(model, 2)
+        )
+        with pytest.raises(InputError, match=complaint):
+            data.load("smpl", root=tmp_path / name, size=1)
+
+
+def test_a_circle_of_objects_is_no_numbers(tmp_path):
+    path = tmp_path / "x.pkl"
+    # An object of chumpy whose x is itself.
+    path.write_bytes(b"(dS'v_template'\ncchumpy.ch\nCh\n)\x81p0\n(dS'x'\ng0\nsbs.")
+    stored = unpickle.read(path)
+    with pytest.raises(RecursionError):
+        unpickle.as_array(stored["v_template"])
+
+
+def test_the_first_bodies_of_more_than_the_protocol_are_those_of_the_protocol():
+    few, more = (data.load("smpl", "test", size=size, resolution=(8, 8)) for size in (2_000, 2_003))
+    np.testing.assert_array_equal(few.factors, more.factors[:2_000])

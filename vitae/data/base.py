@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vitae import paths
-from vitae.errors import InputError, require_known, require_number
+from vitae.errors import InputError, require_known, require_number, said_plainly
 
 SOURCES = ("auto", "data-root", "download", "embedded")
 SPLITS = ("train", "test")
@@ -136,7 +136,7 @@ class Collection(ABC):
         title: as people know it.
         resolution: height and width of its images, if none are asked for; None where that depends on the files.
         layout: what it looks for under a data root, in words.
-        instead: what is embedded, in words.
+        instead: what is embedded, in words; empty if nothing is.
         downloadable: how much a download fetches, in words; empty if there is none.
     """
 
@@ -164,6 +164,7 @@ class Collection(ABC):
     def held(self, folder: Path) -> str | None:
         """What of this dataset lies in a folder, in words; None if nothing."""
 
+    @said_plainly
     def whereabouts(self, root: str | Path | None = None) -> list[str]:
         """What is present where, a line a source, in the order in which `auto` tries them; downloads nothing."""
         folder, downloads = paths.data_root(root), paths.downloads()
@@ -175,7 +176,7 @@ class Collection(ABC):
             lines.append(
                 f"download: {self.held(downloads) or f'not yet; --source download fetches {self.downloadable}'}"
             )
-        return [*lines, f"embedded: {self.instead}"]
+        return [*lines, f"embedded: {self.instead or 'nothing'}"]
 
     def traversals(self, steps: int, resolution: tuple[int, int] | None = None) -> list[tuple[str, Tensor]]:
         """Rows in each of which one factor of the embedded images moves and the others stay: (name, uint8 images).
@@ -201,14 +202,15 @@ class Collection(ABC):
             require_number("resolution", side, 8, whole=True)
             if side > _LARGEST_SIDE:
                 raise InputError(f"resolution must be at most {_LARGEST_SIDE:,} pixels a side, got {side:,}.")
-        return height, width
+        return int(height), int(width)
 
     def _request(self, split, size, seed, resolution) -> Request:
         require_known("split", split, SPLITS)
         require_number("seed", seed, 0, whole=True)
         if size is not None:
             require_number("size", size, 1, whole=True)
-        return Request(split, size, seed, self.checked_resolution(resolution))
+        size = None if size is None else int(size)
+        return Request(split, size, int(seed), self.checked_resolution(resolution))
 
 
 class FileCollection(Collection):
@@ -218,6 +220,7 @@ class FileCollection(Collection):
     instead (`embedded`); it may know a download (`fetch`).
     """
 
+    @said_plainly
     def load(self, split="train", *, root=None, source="auto", size=None, seed=0, resolution=None) -> Dataset:
         """See `Collection.load`."""
         request = self._request(split, size, seed, resolution)
@@ -236,7 +239,7 @@ class FileCollection(Collection):
             raise InputError("source data-root needs a folder: name it with --data-root or $VITAE_DATA.")
         if source in ("auto", "data-root") and folder is not None:
             insisted = root is not None or source == "data-root"
-            if is_in_root(folder, self.held(folder) is not None, self.title, self.layout, insisted):
+            if is_in_root(folder, self.held(folder) is not None, self, insisted):
                 return folder, "data-root"
         downloads = paths.downloads()
         if source == "download" and self.held(downloads) is None:
@@ -259,25 +262,32 @@ class FileCollection(Collection):
         Raises:
             InputError: that is not possible.
         """
-        raise InputError(f"{self.title} cannot be downloaded by vitae: it needs {self.layout}.")
+        raise InputError(f"{self.title} cannot be downloaded by vitae: name a folder with {self.layout}.")
 
 
 _LARGEST_SIDE = 1024
 _SHOWN = 6  # of a factor's values
 
 
+class TooFewError(InputError):
+    """Fewer images are there than were asked for; `available` says how many."""
+
+    def __init__(self, message: str, available: int):
+        super().__init__(message)
+        self.available = available
+
+
 def taken(available: int, request: Request, title: str, usual: int | None = None) -> int:
     """How many images a request takes of those available.
 
     Raises:
-        InputError: it asks for more.
+        TooFewError: it asks for more.
     """
     if request.size is None:
         return min(usual or available, available)
     if request.size > available:
-        raise InputError(
-            f"{request.size:,} {request.split} images of {title} were asked for, and there are {available:,}."
-        )
+        asked = f"{request.size:,} {request.split} images of {title} were asked for"
+        raise TooFewError(f"{asked}, and there are {available:,}.", available)
     return request.size
 
 
@@ -292,18 +302,22 @@ def as_floats(images: Tensor) -> Tensor:
     return images.to(torch.float32) / 255
 
 
-def is_in_root(folder: Path, found: bool, title: str, layout: str, insisted: bool) -> bool:
+def is_in_root(folder: Path, found: bool, collection: Collection, insisted: bool) -> bool:
     """Whether a data root holds a dataset; if not, that is said, or is an error where the user insisted on this root.
 
     Raises:
-        InputError: it does not, and the root was named for this dataset, or is no folder at all.
+        InputError: it does not, and the root was named for this dataset, or does not exist.
     """
     if found:
         return True
+    title = collection.title
     if insisted or not folder.exists():
+        known = {"embedded": collection.instead, "download": collection.downloadable}
+        others = [kind for kind, what in known.items() if what]
+        instead = f", or choose --source {' or '.join(others)}" if others else ""
         raise InputError(
-            f"no {title} under {folder}: looked for {layout}. Put the files there, name another folder with "
-            f"--data-root or $VITAE_DATA, or choose --source embedded or download."
+            f"no {title} under {folder}: looked for {collection.layout}. Put the files there, or name another folder "
+            f"with --data-root or $VITAE_DATA{instead}."
         )
     print(f"there is no {title} under {folder} ($VITAE_DATA): trying other sources.", file=sys.stderr)
     return False

@@ -43,7 +43,8 @@ class CelebA(FileCollection):
     downloadable = "1.4 GB through torchvision, where Google Drive lets it"
 
     def _photographs(self, folder: Path) -> list[Path]:
-        return sorted((folder / "celeba" / _IMAGES).glob("*.jpg"))
+        place = folder / "celeba" / _IMAGES
+        return sorted(path for path in place.iterdir() if path.suffix.lower() == ".jpg") if place.is_dir() else []
 
     def held(self, folder: Path) -> str | None:
         """Photographs, whole or in part; the attributes are missed only when they are read."""

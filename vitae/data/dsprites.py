@@ -5,8 +5,6 @@ Published by Matthey, Higgins, Hassabis and Lerchner (2017); without the file, r
 
 import io
 import math
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -120,11 +118,13 @@ def _packed(file: Path) -> np.ndarray:
             # By way of bytes: numpy leaves a file open that turns out to be no archive.
             with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
                 pixels = archive["imgs"] if "imgs" in archive.files else np.empty(0)
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
-            raise InputError(f"{file} is damaged or cut short ({reason(error)}): fetch it again.") from None
+        except Exception as error:  # a damaged archive can make any of its readers fail in any way
+            raise InputError(
+                f"{file} is damaged or cut short ({reason(error)}): delete it and fetch it again."
+            ) from None
         if pixels.shape != _SHAPE or pixels.dtype != np.uint8:
-            what = f"{pixels.dtype} {pixels.shape}" if pixels.size else "missing"
-            raise InputError(f"{file} is not the published dSprites: its array imgs is {what}, not uint8 {_SHAPE}.")
+            what = f"is {pixels.dtype} {pixels.shape}, not uint8 {_SHAPE}" if pixels.size else "is missing"
+            raise InputError(f"{file} is not the published dSprites: its array imgs {what}. Delete it.")
         return np.packbits(pixels, axis=2)
 
-    return generated.converted("dsprites-published", file, unpack)
+    return generated.converted("dsprites-published", file, (*_SHAPE[:2], _SHAPE[2] // 8), unpack)

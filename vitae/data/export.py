@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from vitae.data.base import SPLITS, Collection, Dataset
-from vitae.files import write_arrays, write_text
+from vitae.files import require_writable, write_arrays, write_text
 
 
 def export(collection: Collection, folder: Path, **request) -> list[Path]:
@@ -21,9 +21,12 @@ def export(collection: Collection, folder: Path, **request) -> list[Path]:
     Raises:
         InputError: the data is not to be had, or the folder cannot be written.
     """
+    # All is there before anything is written, and no manifest describes files that are being replaced.
+    parts = {split: collection.load(split, **request) for split in SPLITS}
+    require_writable(folder / "manifest.json")
+    (folder / "manifest.json").unlink(missing_ok=True)
     described, files = {}, []
-    for split in SPLITS:
-        dataset = collection.load(split, **request)
+    for split, dataset in parts.items():
         path = folder / f"{split}.npz"
         write_arrays(path, images=dataset.images.numpy(), factors=dataset.factors)
         files.append(path)

@@ -6,7 +6,9 @@ subfolders have one factor, the subfolder.
 """
 
 import csv
+import io
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +22,17 @@ from vitae.randomness import generator
 TABLE = "factors.csv"
 _TESTED = 10  # one in so many is for testing
 _USUAL = (64, 64)
-_GREY = {"1", "L", "LA", "I", "I;16", "F"}  # Pillow's modes without colour
+_CLASS = ":class"
 
 
 class Folder(FileCollection):
     """See the module."""
 
     name = "folder"
-    title = "your own images"
+    title = "images of your own"
     resolution = None
     layout = f"images ({', '.join(photographs.SUFFIXES)}), in subfolders too, and an optional {TABLE}"
-    instead = "nothing: name your folder with --data-root"
+    instead = ""
 
     def find(self, root: str | Path | None = None, source: str = "auto") -> tuple[Path | None, str]:
         """A folder named for this purpose: `$VITAE_DATA` is where other datasets lie, and would mix them all."""
@@ -63,8 +65,10 @@ class Folder(FileCollection):
         tested = max(1, len(files) // _TESTED)
         chosen = order[tested:] if request.split == "train" else order[:tested]
         chosen = chosen[: taken(len(chosen), request, str(folder))]
-        sizes, modes = (set(seen) for seen in zip(*map(_header, files), strict=True))
-        channels = 1 if modes <= _GREY else 3
+        # What is no image has no say here; reading it will name it.
+        headers = [found for found in map(photographs.header, files) if found is not None]
+        sizes = {size for size, _ in headers}
+        channels = 1 if all(grey for _, grey in headers) else 3
         resolution = request.resolution
         if resolution is None:
             # Small images of one size are taken as they are.
@@ -84,20 +88,20 @@ class Folder(FileCollection):
 
 
 def _images(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in photographs.SUFFIXES and path.is_file())
+    """All images below a folder, also behind links; a folder that cannot be read is an error, not an absence."""
+    found, seen = [], set()
 
+    def refuse(error: OSError) -> None:
+        raise error
 
-def _header(file: Path) -> tuple[tuple[int, int], str]:
-    """Width and height, and mode; of a file that is no image, nothing, for the reader of all will name it."""
-    from PIL import Image
-
-    try:
-        with Image.open(file) as image:
-            return image.size, image.mode
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return _USUAL[::-1], "L"
+    for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True) if folder.is_dir() else ():
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()  # a link back to where we came from
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        found += [Path(place, name) for name in files if Path(name).suffix.lower() in photographs.SUFFIXES]
+    return sorted(found)
 
 
 def _factors(files: list[Path], folder: Path) -> tuple[tuple[Factor, ...], np.ndarray]:
@@ -108,50 +112,78 @@ def _factors(files: list[Path], folder: Path) -> tuple[tuple[Factor, ...], np.nd
     labels = tuple(sorted(set(subfolders)))
     if len(labels) < 2:
         return (), np.empty((len(files), 0))
-    positions = [float(labels.index(name)) for name in subfolders]
-    return (Factor("subfolder", "class", labels),), np.array(positions)[:, None]
+    position = {label: float(i) for i, label in enumerate(labels)}
+    return (Factor("subfolder", "class", labels),), np.array([position[name] for name in subfolders])[:, None]
 
 
 def _of_table(table: Path, files: list[str]) -> tuple[tuple[Factor, ...], np.ndarray]:
-    try:
-        rows = list(csv.DictReader(table.read_text(encoding="utf-8-sig").splitlines()))
-        names = list(rows[0]) if rows else []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{table} cannot be read as CSV in UTF-8 ({reason(error)}).") from None
+    names, rows = _rows(table)
     if "file" not in names:
-        raise InputError(f"{table} has no rows, or no column 'file' that names the images.")
-    by_file = {row["file"]: (line, row) for line, row in enumerate(rows, 2)}
+        raise InputError(f"{table} has no column 'file' that names the images.")
+    column = names.index("file")
+    by_file: dict[str, tuple[int, list[str]]] = {}
+    for line, row in rows:
+        if row[column] in by_file:
+            raise InputError(f"{table} has {row[column]} twice, in lines {by_file[row[column]][0]} and {line}.")
+        by_file[row[column]] = line, row
     absent = [name for name in files if name not in by_file]
     if absent:
         more = f" and {len(absent) - 1:,} more images" if len(absent) > 1 else ""
         raise InputError(f"{table} has no row for {absent[0]}{more}.")
     about, columns = [], []
-    for name in names:
+    for i, name in enumerate(names):
         if name != "file":
-            factor, column = _column(table, name, [by_file[file] for file in files])
+            cells = [(by_file[file][0], by_file[file][1][i]) for file in files]
+            factor, values = _column(table, name, cells)
             about.append(factor)
-            columns.append(column)
+            columns.append(values)
     return tuple(about), np.column_stack(columns) if columns else np.empty((len(files), 0))
 
 
-def _column(table: Path, name: str, rows: list[tuple[int, dict]]) -> tuple[Factor, np.ndarray]:
-    values = []
+def _rows(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The names of the columns, and each row with the number of its line."""
+    try:
+        reader = csv.reader(io.StringIO(table.read_text(encoding="utf-8-sig"), newline=""), strict=True)
+        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{table} cannot be read as CSV in UTF-8 ({reason(error)}).") from None
+    if len(lines) < 2:
+        raise InputError(f"{table} has no rows: give it a line of names, 'file' among them, and a line an image.")
+    (_, names), *rows = lines
+    bare = [name.removesuffix(_CLASS) for name in names]
+    for i, name in enumerate(bare):
+        if not name or name in bare[:i]:
+            raise InputError(f"{table} has {'two columns' if name else 'a column'} named '{name}': name each its own.")
     for line, row in rows:
-        value = row.get(name)
-        if value is None or not value.strip():
+        if len(row) != len(names):
+            raise InputError(f"{table} has {len(row)} cells in line {line}, and {len(names)} columns.")
+    return names, rows
+
+
+def _column(table: Path, name: str, cells: list[tuple[int, str]]) -> tuple[Factor, np.ndarray]:
+    for line, value in cells:
+        if not value:
             raise InputError(f"{table} has no value for {name} in line {line}.")
-        values.append(value.strip())
-    if not name.endswith(":class"):
-        numbers = [_number(value) for value in values]
-        if all(number is not None for number in numbers):
-            return Factor(name, "continuous"), np.array(numbers)
-    labels = tuple(sorted(set(values), key=lambda value: (_number(value) is None, _number(value) or 0, value)))
-    return Factor(name.removesuffix(":class"), "class", labels), np.array([float(labels.index(v)) for v in values])
+    numbers = [_number(value) for _, value in cells]
+    if not name.endswith(_CLASS) and None not in numbers:
+        for (line, value), number in zip(cells, numbers, strict=True):
+            if not math.isfinite(number):
+                raise InputError(
+                    f"{table} has {name} = {value} in line {line}: give it a number, or name the column {name}{_CLASS}."
+                )
+        return Factor(name, "continuous"), np.array(numbers)
+    labels = sorted({value for _, value in cells}, key=_by_number_then_name)
+    position = {label: float(i) for i, label in enumerate(labels)}
+    return Factor(name.removesuffix(_CLASS), "class", tuple(labels)), np.array([position[value] for _, value in cells])
+
+
+def _by_number_then_name(label: str) -> tuple[bool, float, str]:
+    number = _number(label)
+    return (True, 0.0, label) if number is None or not math.isfinite(number) else (False, number, label)
 
 
 def _number(text: str) -> float | None:
     try:
-        number = float(text)
+        return float(text)
     except ValueError:
         return None
-    return number if math.isfinite(number) else None

@@ -54,7 +54,7 @@ def kept(
         return make()
     path = _entry(name, arguments, shape)
     if (found := _read(path, shape)) is not None:
-        return found
+        return np.array(found)
     made = make()
     _keep(path, made)
     return made
@@ -83,14 +83,14 @@ def filled(shape: tuple[int, ...], fill: Fill, label: str) -> np.ndarray:
     return array
 
 
-def converted(name: str, file: Path, convert: Callable[[], np.ndarray]) -> np.ndarray:
+def converted(name: str, file: Path, shape: tuple[int, ...], convert: Callable[[], np.ndarray]) -> np.ndarray:
     """What `convert` makes of a file, mapped from the cache, where it is put once for each state of the file."""
-    path = paths.generated() / f"{name}-{fingerprint([file], file.parent)}.npy"
-    if not path.exists():
-        made = convert()
-        _keep(path, made)
-        return made
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    path = _entry(name, {"file": fingerprint([file], file.parent)}, shape)
+    if (found := _read(path, shape)) is not None:
+        return found
+    made = convert()
+    _keep(path, made)
+    return made
 
 
 def digest(array: np.ndarray) -> str:
@@ -111,16 +111,20 @@ def _entry(name: str, arguments: dict, shape: tuple[int, ...]) -> Path:
 
 def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):  # not there, or damaged from outside
+        found = np.lib.format.open_memmap(path, "r")
+    except Exception:  # not there, or damaged from outside, which numpy says in many ways
         return None
-    return found if found.shape == shape and found.dtype == np.uint8 else None
+    return found if (found.shape, found.dtype) == (shape, np.uint8) else None
 
 
 def fingerprint(files: list[Path], within: Path) -> str:
-    """Names files by their paths, sizes and times of change, without reading them."""
+    """Names files by where they are and when they changed, without reading them.
+
+    The time of the last change of status and the file's number are what no copying tool sets back.
+    """
     digest = hashlib.sha256()
     for path in files:
         status = os.stat(path)
-        digest.update(f"{path.relative_to(within)}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+        changed = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
+        digest.update(f"{path.relative_to(within)}|{changed}\n".encode())
     return digest.hexdigest()[:16]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vitae.data.base import Dataset, Factor, FileCollection, Request, Source, taken
-from vitae.errors import InputError, require_known, require_number
+from vitae.errors import InputError, require_known, require_number, said_plainly
 from vitae.randomness import generator
 
 
@@ -22,12 +22,12 @@ class Grid:
     Attributes:
         factors: all with values; the last one changes fastest.
         source: where the images come from.
-        images: int64 positions, `n x factors`, to uint8 images, `n x channels x height x width`.
+        draw: valid int64 positions, `n x factors`, to uint8 images; `images` checks them first.
     """
 
     factors: tuple[Factor, ...]
     source: Source
-    images: Callable[[np.ndarray], Tensor]
+    draw: Callable[[np.ndarray], Tensor]
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -42,20 +42,39 @@ class Grid:
         index = np.asarray(index)
         if index.size and not (index.dtype.kind in "iu" and index.min() >= 0 and index.max() < len(self)):
             raise InputError(f"combinations are numbered from 0 to {len(self) - 1:,}, got others.")
-        return np.stack(np.unravel_index(index, self.sizes), -1).astype(np.int64)
+        return np.stack(np.unravel_index(index.astype(np.int64), self.sizes), -1).astype(np.int64)
+
+    def _checked(self, positions: np.ndarray) -> np.ndarray:
+        found = np.asarray(positions)
+        if found.ndim != 2 or found.shape[1] != len(self.sizes) or (found.size and found.dtype.kind not in "iu"):
+            raise InputError(f"positions are whole numbers, n x {len(self.sizes)}, got {found.dtype} {found.shape}.")
+        if (found < 0).any() or (found >= np.array(self.sizes)).any():
+            raise InputError(f"positions are from 0 to below {self.sizes}, a column a factor, got others.")
+        return found.astype(np.int64)
+
+    @said_plainly
+    def images(self, positions: np.ndarray) -> Tensor:
+        """The images of combinations: uint8, `n x channels x height x width`.
+
+        Raises:
+            InputError: positions that are none of these factors'.
+        """
+        return self.draw(self._checked(positions))
 
     def index(self, positions: np.ndarray) -> np.ndarray:
         """The numbers of combinations; `n`."""
-        return np.ravel_multi_index(tuple(np.asarray(positions).T), self.sizes)
+        return np.ravel_multi_index(tuple(self._checked(positions).T), self.sizes)
 
     def values(self, positions: np.ndarray) -> np.ndarray:
         """As columns of a `Dataset`: the position of a class, the value of a continuous factor; float64."""
+        positions = self._checked(positions)
         columns = [
             positions[:, i] if factor.kind == "class" else np.array(factor.values)[positions[:, i]]
             for i, factor in enumerate(self.factors)
         ]
         return np.column_stack(columns).astype(np.float64)
 
+    @said_plainly
     def sample(self, size: int, random: torch.Generator, **fixed: int) -> np.ndarray:
         """Combinations drawn with replacement, uniform, some factors held at a position; `size x factors`.
 
@@ -65,6 +84,8 @@ class Grid:
             InputError: no such factor or position.
         """
         require_number("size", size, 1, whole=True)
+        if not isinstance(random, torch.Generator):
+            raise InputError(f"random must be a torch.Generator, got {random!r}.")
         drawn = [torch.randint(count, (size,), generator=random).numpy() for count in self.sizes]
         names = [factor.name for factor in self.factors]
         for name, position in fixed.items():
@@ -95,6 +116,7 @@ class GridCollection(FileCollection):
     def rendered(self, resolution: tuple[int, int]) -> Grid:
         """The grid as we render it."""
 
+    @said_plainly
     def grid(self, root: str | Path | None = None, source: str = "auto", resolution=None) -> Grid:
         """All combinations, from the source that `load` would choose.
 

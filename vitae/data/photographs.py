@@ -9,6 +9,9 @@ from vitae.data import generated
 from vitae.errors import InputError, reason
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+# Pillow's modes without colour, and those of them with 16 bits.
+_GREY, _DEEP = ("1", "L", "LA", "I", "F"), ("I;16", "I;16L", "I;16B", "I;16N")
+_ORIENTATION, _ON_ITS_SIDE = 0x0112, 5  # the EXIF tag, and its first value for images that lie on their side
 _NAMED = 5  # of the unreadable files, so many by name
 
 # Width and height of an image to the box that is kept: left, top, right, bottom.
@@ -24,6 +27,32 @@ def central(height: float, width: float) -> Crop:
         return x, y, image_width - x, image_height - y
 
     return crop
+
+
+def header(file: Path) -> tuple[tuple[int, int], bool] | None:
+    """Width and height as it is shown, and whether it is stored without colour; None of what is no image."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) >= _ON_ITS_SIDE
+            return image.size[::-1] if turned else image.size, image.mode in _GREY or image.mode in _DEEP
+    except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError):
+        return None
+
+
+def _in_mode(image, mode: str):
+    """An image in grey or colour with 8 bits: 16 are scaled, what is transparent becomes white."""
+    from PIL import Image
+
+    if image.mode in _DEEP:
+        image = Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError("it has 32 bits a pixel: save it with 8 or 16")
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert(mode)
 
 
 def read(
@@ -46,8 +75,11 @@ def read(
 
     def one(file: Path) -> np.ndarray:
         with Image.open(file) as image:
-            upright = ImageOps.exif_transpose(image).convert(mode)
-            resized = upright.resize(resolution[::-1], Image.Resampling.BILINEAR, box=crop(*upright.size))
+            upright = _in_mode(ImageOps.exif_transpose(image), mode)
+            left, top, right, bottom = crop(*upright.size)
+            # Rounding can put a box a hair outside its image.
+            box = max(left, 0), max(top, 0), min(right, upright.width), min(bottom, upright.height)
+            resized = upright.resize(resolution[::-1], Image.Resampling.BILINEAR, box=box)
         return np.asarray(resized).reshape(*resolution, channels).transpose(2, 0, 1)
 
     def fill(rows: slice, block: np.ndarray) -> None:

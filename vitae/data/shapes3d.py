@@ -128,7 +128,7 @@ def _opened(file: Path):
     try:
         archive = h5py.File(file, "r")
     except OSError as error:
-        raise InputError(f"{file} is not a whole HDF5 file ({reason(error)}): fetch it again.") from None
+        raise InputError(f"{file} is not a whole HDF5 file ({reason(error)}): delete it and fetch it again.") from None
     found = archive.get("images")
     if not isinstance(found, h5py.Dataset) or found.shape != _SHAPE or found.dtype != np.uint8:
         what = f"{found.dtype} {found.shape}" if isinstance(found, h5py.Dataset) else "missing"
@@ -150,7 +150,7 @@ def _read(file: Path, rows: np.ndarray) -> np.ndarray:
             try:
                 block = images[start : rows[wanted[-1]] + 1]
             except OSError as error:
-                raise InputError(f"{file} is damaged ({reason(error)}): fetch it again.") from None
+                raise InputError(f"{file} is damaged ({reason(error)}): delete it and fetch it again.") from None
             made[wanted] = block[rows[wanted] - start].transpose(0, 3, 1, 2)
             bar.update(after - done)
             done = after

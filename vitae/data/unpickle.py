@@ -6,7 +6,9 @@ as the plain dictionaries that they were saved from, so neither package is neede
 """
 
 import io
+import math
 import pickle
+import re
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,9 @@ from typing import Any
 import numpy as np
 
 from vitae.errors import InputError, reason
+
+_MOST_NUMBERS = 2**28  # of a sparse matrix spread out; SMPL's has 165,360
+_NUMBERS = re.compile(r"[<>=|]?[?biuf]\d{0,2}")
 
 
 class Recorded:
@@ -27,11 +32,64 @@ class Recorded:
         self.state = state if isinstance(state, dict) else {"state": state}
 
 
+# numpy's own classes are recorded too: its constructors take pointers and layouts from their arguments and trust them.
+class _DType:
+    """The kind of an array's numbers."""
+
+    def __init__(self, name: str, *arguments):
+        if not isinstance(name, str) or not _NUMBERS.fullmatch(name):
+            raise pickle.UnpicklingError(f"numbers of an unknown kind, {str(name)[:20]}")
+        self.dtype = np.dtype(name)
+
+    def __setstate__(self, state):
+        _, order, *structure = state
+        if any(part is not None for part in structure[:3]):
+            raise pickle.UnpicklingError("numbers with a structure")
+        self.dtype = self.dtype.newbyteorder(str(order))
+
+
+class _Array:
+    """An array, made of its bytes when they are there."""
+
+    array: np.ndarray
+
+    def __setstate__(self, state):
+        *_, shape, dtype, fortran, content = state
+        self.array = _array(content, dtype, shape, "F" if fortran else "C")
+
+
+def _array(content: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
+    content = content.encode("latin1") if isinstance(content, str) else content
+    shape = tuple(shape)
+    if not (isinstance(dtype, _DType) and isinstance(content, bytes | bytearray)):
+        raise pickle.UnpicklingError("an array of something else than numbers")
+    if not all(isinstance(side, int) and side >= 0 for side in shape):
+        raise pickle.UnpicklingError("an array without a shape")
+    if len(content) != math.prod(shape) * dtype.dtype.itemsize:
+        raise pickle.UnpicklingError("an array that is not as long as its shape says")
+    return np.frombuffer(bytes(content), dtype.dtype).reshape(shape, order=order)
+
+
+def _scalar(dtype: _DType, content: Any) -> Any:
+    return _array(content, dtype, (1,), "C")[0]
+
+
+def _reconstruct(kind: Any, shape: Any, letter: Any) -> _Array:
+    if kind is not _NDARRAY:
+        raise pickle.UnpicklingError("a foreign kind of array")
+    return _Array()
+
+
 def _latin1(text: str, encoding: str = "latin1") -> bytes:
     # Python 3 writes bytes for Python 2 as this call, with this encoding; codecs of any other name stay unused.
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
         raise pickle.UnpicklingError("bytes in an unknown encoding")
     return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    # And empty ones as this.
+    return b""
 
 
 def _reconstructed(kind: type, base: type, state: Any) -> Any:
@@ -40,9 +98,10 @@ def _reconstructed(kind: type, base: type, state: Any) -> Any:
     return Recorded()
 
 
+_NDARRAY = object()  # a name to be handed around, not to be called
 _KNOWN: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
+    ("numpy", "ndarray"): _NDARRAY,
+    ("numpy", "dtype"): _DType,
     ("collections", "OrderedDict"): OrderedDict,
     ("_codecs", "encode"): _latin1,
     ("copyreg", "_reconstructor"): _reconstructed,
@@ -50,10 +109,12 @@ _KNOWN: dict[tuple[str, str], Any] = {
 }
 for _module in ("builtins", "__builtin__"):
     _KNOWN |= {(_module, kind.__name__): kind for kind in (object, set, frozenset)}
-# numpy's own ways to rebuild an array and a number, which moved from one module to another with numpy 2.
-for _module in ("numpy.core.multiarray", "numpy._core.multiarray"):
-    _KNOWN[_module, "_reconstruct"] = np.empty(0).__reduce__()[0]
-    _KNOWN[_module, "scalar"] = np.float64(0).__reduce__()[0]
+    _KNOWN[_module, "bytes"] = _no_bytes
+# How numpy rebuilds an array and a number, in modules that moved with numpy 2.
+for _module in ("numpy.core", "numpy._core"):
+    _KNOWN[f"{_module}.multiarray", "_reconstruct"] = _reconstruct
+    _KNOWN[f"{_module}.multiarray", "scalar"] = _scalar
+    _KNOWN[f"{_module}.numeric", "_frombuffer"] = _array
 # Classes of these are recorded, not run: chumpy's arrays, and scipy's sparse matrices under any of their old names.
 _RECORDED = ("chumpy", "scipy.sparse")
 
@@ -98,6 +159,8 @@ def as_array(value: Any) -> np.ndarray:
     Raises:
         ValueError: there are none to be found.
     """
+    if isinstance(value, _Array):
+        return value.array
     if not isinstance(value, Recorded):
         return np.asarray(value)
     state = value.state
@@ -118,6 +181,8 @@ def _dense(state: dict) -> np.ndarray:
     shape = tuple(int(side) for side in state.get("_shape", state.get("shape")))
     if len(indptr) != shape[1] + 1:
         raise ValueError("a sparse matrix that is not stored by columns")
+    if len(data) != len(indices) or math.prod(shape) > _MOST_NUMBERS:
+        raise ValueError("a sparse matrix that cannot be right")
     dense = np.zeros(shape)
     dense[indices, np.repeat(np.arange(shape[1]), np.diff(indptr))] = data
     return dense
