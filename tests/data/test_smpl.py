@@ -1,3 +1,4 @@
+import contextlib
 import pickle
 import sys
 from pathlib import Path
@@ -206,8 +207,26 @@ def test_constructors_that_take_addresses_are_not_called(tmp_path, content):
     """These ended the process: a segmentation fault is half of an attack."""
     path = tmp_path / "model.pkl"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"is damaged or no pickle|was not loaded"):
-        unpickle.read(path)
+    with contextlib.suppress(InputError):  # refused; or, where it is read, read as an opaque thing
+        assert not isinstance(unpickle.read(path), np.ndarray | np.dtype)
+
+
+def test_text_and_objects_beside_the_numbers_are_left_alone(tmp_path):
+    stored = {
+        **MODEL,
+        "names": np.array(["a", "b"]),
+        "things": np.array([{"a": 1}, None], object),
+        "kind": np.dtype("U3"),
+    }
+    path = tmp_path / "model.pkl"
+    for protocol in (0, 2, 4, 5):
+        path.write_bytes(pickle.dumps(stored, protocol))
+        assert len(data.load("smpl", root=path, size=2)) == 2
+        path.write_bytes(pickle.dumps({**MODEL, "weights": things}, protocol))
+        with pytest.raises(
+            InputError, match=r"holds no numbers under weights .an array of something else than numbers"
+        ):
+            data.load("smpl", root=path, size=2)
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
@@ -247,7 +266,7 @@ def damaged(name, change):
         (damaged("posedirs", lambda p: p + 1e300), "posedirs holds numbers that are not finite, or far too large"),
         (damaged("f", lambda f: f[:0]), "f is empty"),
         (damaged("shapedirs", lambda d: d[..., :0]), "shapedirs is empty"),
-        (damaged("v_template", lambda v: np.float64(3)), "v_template is .*, not 0 x 3"),
+        (damaged("v_template", lambda v: np.float64(3)), "v_template is one number, not 0 x 3"),
     ],
 )
 def test_models_that_would_draw_nothing_are_refused(tmp_path, model, complaint):

@@ -225,7 +225,9 @@ def _read(file: Path) -> dict[str, np.ndarray]:
         found = arrays[name].shape
         if len(found) != len(shape) or any(want not in (None, have) for want, have in zip(shape, found, strict=True)):
             wanted = " x ".join("any" if side is None else str(side) for side in shape)
-            raise InputError(f"{file} is not an SMPL model: {name} is {' x '.join(map(str, found))}, not {wanted}.")
+            raise InputError(
+                f"{file} is not an SMPL model: {name} is {' x '.join(map(str, found)) or 'one number'}, not {wanted}."
+            )
         if not arrays[name].size:
             raise InputError(f"{file} is damaged: {name} is empty.")
         if not (np.isfinite(arrays[name]).all() and (name == "f" or np.abs(arrays[name]).max() <= _LARGEST)):

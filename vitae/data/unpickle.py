@@ -34,35 +34,36 @@ class Recorded:
 
 # numpy's own classes are recorded too: its constructors take pointers and layouts from their arguments and trust them.
 class _DType:
-    """The kind of an array's numbers."""
+    """The kind of an array's numbers; None of what is no plain number, such as objects, text or structures."""
 
     def __init__(self, name: str, *arguments):
-        if not isinstance(name, str) or not _NUMBERS.fullmatch(name):
-            raise pickle.UnpicklingError(f"numbers of an unknown kind, {str(name)[:20]}")
-        self.dtype = np.dtype(name)
+        self.dtype = np.dtype(name) if isinstance(name, str) and _NUMBERS.fullmatch(name) else None
 
     def __setstate__(self, state):
         _, order, *structure = state
-        if any(part is not None for part in structure[:3]):
-            raise pickle.UnpicklingError("numbers with a structure")
-        self.dtype = self.dtype.newbyteorder(str(order))
+        if self.dtype is None or any(part is not None for part in structure[:3]):
+            self.dtype = None
+        else:
+            self.dtype = self.dtype.newbyteorder(str(order))
 
 
 class _Array:
-    """An array, made of its bytes when they are there."""
+    """An array, made of its bytes when they are there; of anything else than numbers, none."""
 
-    array: np.ndarray
+    array: np.ndarray | None = None
 
     def __setstate__(self, state):
         *_, shape, dtype, fortran, content = state
         self.array = _array(content, dtype, shape, "F" if fortran else "C")
 
 
-def _array(content: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
+def _array(content: Any, dtype: Any, shape: Any, order: str) -> np.ndarray | None:
     content = content.encode("latin1") if isinstance(content, str) else content
     shape = tuple(shape)
-    if not (isinstance(dtype, _DType) and isinstance(content, bytes | bytearray)):
-        raise pickle.UnpicklingError("an array of something else than numbers")
+    if not isinstance(dtype, _DType):
+        raise pickle.UnpicklingError("an array without a kind of numbers")
+    if dtype.dtype is None or not isinstance(content, bytes | bytearray):
+        return None
     if not all(isinstance(side, int) and side >= 0 for side in shape):
         raise pickle.UnpicklingError("an array without a shape")
     if len(content) != math.prod(shape) * dtype.dtype.itemsize:
@@ -71,7 +72,8 @@ def _array(content: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
 
 
 def _scalar(dtype: _DType, content: Any) -> Any:
-    return _array(content, dtype, (1,), "C")[0]
+    found = _array(content, dtype, (1,), "C")
+    return None if found is None else found[0]
 
 
 def _reconstruct(kind: Any, shape: Any, letter: Any) -> _Array:
@@ -160,6 +162,8 @@ def as_array(value: Any) -> np.ndarray:
         ValueError: there are none to be found.
     """
     if isinstance(value, _Array):
+        if value.array is None:
+            raise ValueError("an array of something else than numbers")
         return value.array
     if not isinstance(value, Recorded):
         return np.asarray(value)
