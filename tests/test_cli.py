@@ -29,7 +29,10 @@ def fails(capsys, *arguments):
         (["train", "mnist"], "the following arguments are required: --model (see 'vitae train --help')"),
         (["train", "mnist", "--model", "vae", "--device", "gpu"], "unknown device 'gpu'."),
         (["train", "mnist", "--model", "vae", "--source", "web"], "unknown source 'web'."),
-        (["train", "mnist", "--model", "vae", "--data-root", "/nowhere"], "no MNIST under /nowhere: looked for"),
+        (
+            ["train", "mnist", "--model", "vae", "--data-root", "/nowhere"],
+            "there is no file or folder /nowhere: name another",
+        ),
         (["train", "mnist", "--model", "vae", "--threads", "0"], "threads must be from 1 to 1,024, got 0."),
         (["train", "mnist", "--model", "vae", "--device", "cuda:x"], "there is no device cuda:x"),
         (["train", "mnist", "--model", "vae", "--device", "cpu:1"], "unknown device 'cpu:1'."),

@@ -114,7 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="list datasets, what is present where; draw and export them", epilog=epilog)
     data.add_argument("dataset", nargs="?", help=f"one of: {', '.join(DATASETS)}; all if left out")
     data.add_argument("--preview", type=Path, metavar="FILE", help="draw a contact sheet of 64 training images")
-    data.add_argument("--traversal", type=Path, metavar="FILE", help="draw a row a factor: it moves, the others stay")
+    data.add_argument(
+        "--traversal", type=Path, metavar="FILE", help="draw the embedded form, one factor moving in each row"
+    )
     data.add_argument("--export", type=Path, metavar="DIR", help="write train.npz, test.npz and manifest.json")
     data.add_argument("--size", type=int, help="images to draw, or to export of each part (default 64, or the usual)")
     data.add_argument("--seed", type=int, default=0, help="of the split and of whatever is drawn (default 0)")
@@ -264,6 +266,8 @@ def _data(arguments: argparse.Namespace) -> None:
         print(f"cache: {len(entries)} generated sets, {megabytes:,.0f} MB in {paths.generated()}; delete it at will")
     if not arguments.dataset:
         return
+    if arguments.size is not None and not (arguments.preview or arguments.export):
+        raise InputError("--size says how many images to draw or to export: add --preview FILE or --export DIR.")
 
     collection = DATASETS[arguments.dataset]
     request = {
@@ -282,7 +286,7 @@ def _data(arguments: argparse.Namespace) -> None:
 
         rows = collection.traversals(_TRAVERSED, resolution)
         plots.write_figure(plots.factor_sheet(rows), arguments.traversal)
-        print(f"traversal: {arguments.traversal}, embedded images, in each row one factor moves")
+        print(f"traversal: {arguments.traversal}, {collection.instead}")
     if arguments.export:
         for path in export(collection, arguments.export, size=arguments.size, **request):
             print(f"export: {path} ({path.stat().st_size:,} bytes)")

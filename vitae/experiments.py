@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from vitae import evaluate, paths, results
-from vitae.data import MNIST
+from vitae.data import DATASETS, MNIST
 from vitae.errors import InputError, require_known, require_number
 from vitae.files import require_writable, write_tensors
 from vitae.likelihoods import Bernoulli, GaussianPixels
@@ -190,6 +190,11 @@ def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, *
     Raises:
         InputError: an unknown name, or a value that makes no sense.
     """
+    if dataset in DATASETS and dataset not in EXPERIMENTS:
+        raise InputError(
+            f"models are trained on {', '.join(EXPERIMENTS)} so far; {dataset} can be loaded and looked at, see "
+            f"'vitae data {dataset}'."
+        )
     require_known("dataset", dataset, EXPERIMENTS)
     require_known("profile", profile, PROFILES)
     architecture, objective = architecture_and_objective(model)

@@ -112,7 +112,7 @@ def test_a_wrong_table_is_named(root, table, complaint):
 
 
 def test_an_empty_folder_a_file_and_one_image_are_not_enough(tmp_path):
-    with pytest.raises(InputError, match=r"no images of your own under .*--data-root or \$VITAE_DATA\.$"):
+    with pytest.raises(InputError, match=r"no images under .*--data-root or \$VITAE_DATA\.$"):
         data.load("folder", root=tmp_path)
     picture(tmp_path / "one.png", 1)
     with pytest.raises(InputError, match="holds one image, and some are needed to train and some to test"):

@@ -30,7 +30,7 @@ def test_every_layout_loads_and_draws_the_same_bodies(file, tmp_path):
     assert found.source.kind == "data-root"
     assert file.name in found.source.location
     assert "non-commercial" in found.licence
-    assert str(found.about[0]) == "shape (continuous, thin -2 to thick 3)"
+    assert str(found.about[0]) == "shape (-2 to 3, standard deviations, thin to thick)"
     assert "chumpy" not in sys.modules
     np.testing.assert_allclose(smpl.smpl_body(file).joints, smpl.smpl_body(file).joints)
     again = data.load("smpl", "test", root=file, size=12)

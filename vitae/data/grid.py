@@ -38,7 +38,11 @@ class Grid:
         return math.prod(self.sizes)
 
     def positions(self, index: np.ndarray) -> np.ndarray:
-        """Combinations by number, in the published order: int64, `n x factors`."""
+        """Combinations by number, in the published order: int64, `n x factors`.
+
+        Raises:
+            InputError: numbers of no combination.
+        """
         index = np.asarray(index)
         if index.size and not (index.dtype.kind in "iu" and index.min() >= 0 and index.max() < len(self)):
             raise InputError(f"combinations are numbered from 0 to {len(self) - 1:,}, got others.")

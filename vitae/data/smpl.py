@@ -58,8 +58,9 @@ class SMPL(FileCollection):
 
     name = "smpl"
     title = "bodies in four poses"
+    sought = "SMPL model"
     resolution = (64, 64)
-    layout = "your SMPL model file, .npz or .pkl: any in a folder smpl, or one named ...smpl... or basicmodel..."
+    layout = "your SMPL model file, .npz or .pkl: any in a folder smpl, or one with smpl or basicmodel in its name"
     instead = f"{OPEN_BODIES}, {USUAL['train']:,} train and {USUAL['test']:,} test, any resolution"
 
     def _file(self, folder: Path) -> Path | None:
@@ -81,16 +82,17 @@ class SMPL(FileCollection):
         file = self._file(folder)
         source = Source(kind, f"SMPL bodies, rendered by us from {file.name}", _SMPL_LICENCE, _SMPL_CITATION)
         arguments = {"model": generated.fingerprint([file], file.parent)}
-        return self._bodies(lambda: smpl_body(file), _SMPL_RANGE, arguments, source, request)
+        unit = "standard deviations, thin to thick"
+        return self._bodies(lambda: smpl_body(file), _SMPL_RANGE, unit, arguments, source, request)
 
     def embedded(self, request: Request) -> Dataset:
         """The open bodies."""
         from vitae.rendering.bodies import open_body
 
         source = Source("embedded", OPEN_BODIES, _OPEN_LICENCE, _OPEN_CITATION)
-        return self._bodies(open_body, _OPEN_RANGE, {"model": "open"}, source, request)
+        return self._bodies(open_body, _OPEN_RANGE, "thin to thick", {"model": "open"}, source, request)
 
-    def _bodies(self, body, shapes, arguments, source, request: Request) -> Dataset:
+    def _bodies(self, body, shapes, unit, arguments, source, request: Request) -> Dataset:
         count = request.size or USUAL[request.split]
         # Always as many as the protocol has, so that the first n are the same whatever was asked for.
         drawn = max(count, USUAL[request.split])
@@ -105,7 +107,7 @@ class SMPL(FileCollection):
         made = generated.kept(
             "smpl", arguments, size, lambda: generated.filled(size, _drawing(body(), factors), "smpl")
         )
-        return Dataset(torch.from_numpy(made)[:, None], factors, _factors(shapes), source)
+        return Dataset(torch.from_numpy(made)[:, None], factors, _factors(shapes, unit), source)
 
     def traversals(self, steps: int, resolution: tuple[int, int] | None = None) -> list[tuple[str, Tensor]]:
         """Each pose from thin to thick, open bodies."""
@@ -120,9 +122,9 @@ class SMPL(FileCollection):
         return rows
 
 
-def _factors(shapes: tuple[float, float]) -> tuple[Factor, ...]:
+def _factors(shapes: tuple[float, float], unit: str) -> tuple[Factor, ...]:
     return (
-        Factor("shape", "continuous", unit=f"thin {shapes[0]:g} to thick {shapes[1]:g}"),
+        Factor("shape", "continuous", unit=unit, span=shapes),
         Factor("pose", "class", POSES),
     )
 

@@ -58,7 +58,15 @@ class Body:
     correctives: np.ndarray
 
     def posed(self, shape: float, arm: float, leg: float) -> np.ndarray:
-        """Vertices of one shape with arms and legs at these angles (degrees from straight down); `vertices x 3`."""
+        """The mesh in one pose.
+
+        Args:
+            shape: on the scale of `anchors`, thin to thick.
+            arm, leg: degrees from straight down, to the sides.
+
+        Returns:
+            `vertices x 3`, metres.
+        """
         return _pose(*_mix(self.anchors, self.vertices, self.joints, shape), self.weights, self.correctives, arm, leg)
 
     @cached_property
@@ -69,7 +77,12 @@ class Body:
         return _MARGIN * (top - bottom), _MARGIN * 2 * np.abs(corners[:, 0]).max(), (top + bottom) / 2
 
     def draw(self, shape: float, arm: float, leg: float, image: np.ndarray) -> None:
-        """Fill one image, uint8, `height x width`: Lambert shading, no perspective, the camera always at one place."""
+        """Fill one image: Lambert shading, no perspective, the camera always at one place.
+
+        Args:
+            shape, arm, leg: see `posed`.
+            image: uint8, `height x width`, to be filled.
+        """
         vertices = self.posed(shape, arm, leg)
         light = _AMBIENT + (1 - _AMBIENT) * np.maximum(_dot(vertex_normals(vertices, self.faces), _LIGHT), 0)
         height, width = image.shape
