@@ -48,9 +48,10 @@ def test_areas_follow_the_square_of_the_scale(shape, area):
     y=st.floats(0, 1),
 )
 def test_the_centre_of_a_symmetric_sprite_is_its_position(shape, scale, angle, x, y):
-    _, centre_x, centre_y, _ = moments(drawn((shape, scale, angle, x, y))[0])
-    assert centre_x == pytest.approx(16 + 32 * x, abs=0.35)
-    assert centre_y == pytest.approx(16 + 32 * y, abs=0.35)
+    # An upright square takes whole rows and columns, so its centre is half a pixel off at worst; here of 256.
+    _, centre_x, centre_y, _ = moments(drawn((shape, scale, angle, x, y), side=256)[0])
+    assert centre_x / 4 == pytest.approx(16 + 32 * x, abs=0.13)
+    assert centre_y / 4 == pytest.approx(16 + 32 * y, abs=0.13)
 
 
 @settings(max_examples=40, deadline=None)
