@@ -85,7 +85,7 @@ def needs_of(wildcards):
         affine = [record for record in records_of(PROFILE) if "/c-vitae-" in record]
         return affine[:COMPARED_SEEDS[PROFILE]] + compared(PROFILE)
     if wildcards.notebook in DATASETS:
-        return RUN_CODE
+        return [path for path in RUN_CODE if path.startswith(("vitae/data/", "vitae/rendering/"))]
     if wildcards.notebook == "benchmarks":
         return glob_wildcards("{path,book/records/benchmarks/.*[.]json}").path
     return records_of(PROFILE)

@@ -260,11 +260,12 @@ def _data(arguments: argparse.Namespace) -> None:
         print(f"{name}: {DATASETS[name].title}")
         for line in DATASETS[name].whereabouts(arguments.data_root):
             print(f"  {line}")
-    entries = generated.contents()
-    if entries and not arguments.dataset:
-        megabytes = sum(size for _, size in entries) / 1e6
-        print(f"cache: {len(entries)} generated sets, {megabytes:,.0f} MB in {paths.generated()}; delete it at will")
     if not arguments.dataset:
+        if entries := generated.contents():
+            megabytes = sum(size for _, size in entries) / 1e6
+            print(
+                f"cache: {len(entries)} generated sets, {megabytes:,.0f} MB in {paths.generated()}; delete it at will"
+            )
         return
     if arguments.size is not None and not (arguments.preview or arguments.export):
         raise InputError("--size says how many images to draw or to export: add --preview FILE or --export DIR.")
@@ -286,7 +287,7 @@ def _data(arguments: argparse.Namespace) -> None:
 
         rows = collection.traversals(_TRAVERSED, resolution)
         plots.write_figure(plots.factor_sheet(rows), arguments.traversal)
-        print(f"traversal: {arguments.traversal}, {collection.instead}")
+        print(f"traversal: {arguments.traversal}, embedded: {collection.instead}")
     if arguments.export:
         for path in export(collection, arguments.export, size=arguments.size, **request):
             print(f"export: {path} ({path.stat().st_size:,} bytes)")

@@ -3,11 +3,13 @@
 import contextlib
 import hashlib
 import http.client
+import importlib
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from vitae.errors import InputError, reason
@@ -59,6 +61,26 @@ def _alone(part: Path) -> Iterator[None]:
             yield
         finally:
             part.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def of_torchvision(name: str, instead: str) -> type:
+    """A dataset's class of torchvision, which is imported for nothing else.
+
+    Args:
+        instead: what the user may put under a root of theirs.
+
+    Raises:
+        InputError: torchvision cannot be imported.
+    """
+    try:
+        return getattr(importlib.import_module("torchvision.datasets"), name)
+    except (ImportError, RuntimeError, OSError) as error:
+        # A torchvision built for another torch fails on import with a RuntimeError about missing operators.
+        raise InputError(
+            f"downloading {name} needs a torchvision built for torch {torch.__version__}, and importing torchvision "
+            f"failed ({reason(error)}): install the pinned pair from requirements.lock, or put {instead} and name ROOT "
+            f"with --data-root."
+        ) from None
 
 
 def _broken(url: str, part: Path, why: str) -> str:

