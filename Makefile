@@ -11,7 +11,7 @@ BIN    := .venv/bin
 READY  := .venv/ready
 TIMES  := build/seconds
 # All but distil, which nobody needs but to make the embedded meshes again.
-EXTRAS := data notebooks book test
+EXTRAS := data notebooks book cluster test
 
 .PHONY: help book test lint lock clean
 help:

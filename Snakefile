@@ -1,10 +1,13 @@
 # The pipeline: runs -> records and weights; notebooks -> executed notebooks and figures; both -> the book.
 #
 #   snakemake --cores 2 --config profile=quick -- book
-#   snakemake --cores 16 --config profile=full -- runs        # all records of the poster's size
+#   snakemake --cores 16 --config profile=full -- table       # all records of the poster's size, as a table
+#   snakemake --executor slurm --jobs 20 --config profile=full seeds=0-9 -- table
 #
 # `make` calls it with the locked environment. On a cluster the same rules run as jobs: every rule names its inputs,
-# outputs, log, threads, memory and minutes.
+# outputs, log, threads, memory and minutes. All seeds of a model are one job and one training.
+
+import os
 
 # As in vitae.experiments, and a test holds them together: importing it here would take longer than a build in which
 # nothing changed.
@@ -13,7 +16,7 @@ SEEDS = {"smoke": 1, "quick": 2, "full": 3}
 # C-VITAE with other transformations than the affine one.
 COMPARED_TRANSFORMS = ["cpab", "affine+cpab"]
 COMPARED_SEEDS = {"smoke": 1, "quick": 2, "full": 1}
-MINUTES = {"smoke": 5, "quick": 15, "full": 120}
+MINUTES = {"smoke": 5, "quick": 30, "full": 360}
 
 PROFILE = config.get("profile", "quick")
 if PROFILE not in SEEDS:
@@ -25,32 +28,33 @@ NOTEBOOKS = ["transformations", "mnist", "quantitative", "benchmarks"] + DATASET
 # Changing one of these changes what a run computes; plots, tables and the command line do not.
 RUN_CODE = [
     path
-    for pattern in ("data/*", "rendering/*", "transforms/*", "models/*", "metrics/*", "nets", "likelihoods", "objectives", "train",
-                    "evaluate", "experiments", "randomness")
+    for pattern in ("data/*", "rendering/*", "transforms/*", "models/*", "metrics/*", "nets", "likelihoods", "objectives",
+                    "schedule", "compute", "together", "train", "evaluate", "experiments", "randomness")
     for path in glob_wildcards(f"vitae/{{path,{pattern.replace('*', '[a-z0-9_]+')}}}.py").path
 ]
 RUN_CODE = [f"vitae/{path}.py" for path in RUN_CODE]
+NEWEST_CODE = max(RUN_CODE, key=os.path.getmtime)
 PAGE_CODE = ["vitae/plots.py", "vitae/results.py", "vitae/bench/transforms.py", "vitae/bench/data.py", "vitae/vitae.mplstyle"]
 
 
-def records_of(profile):
-    return expand("book/records/{profile}/mnist/{model}-seed{seed}.json", profile=profile, model=MODELS,
-                  seed=range(SEEDS[profile]))
+# Another choice of seeds: --config seeds=0-9.
+CHOSEN = str(config.get("seeds", f"0-{SEEDS[PROFILE] - 1}"))
+CHOSEN_COMPARED = str(config.get("seeds", f"0-{COMPARED_SEEDS[PROFILE] - 1}"))
 
 
-def code_of(wildcards):
-    # Records of profile full are hours of work and committed: an edited file does not throw them away by itself.
-    return [] if wildcards.profile == "full" else RUN_CODE
+def trained(model, transform=None):
+    """The file that says that all seeds of a model have their records."""
+    changes, seeds = (f"-transform={transform}", CHOSEN_COMPARED) if transform else ("", CHOSEN)
+    return f"build/trained/{PROFILE}/mnist/{model}{changes},seeds={seeds}"
 
 
-def compared(profile):
-    return expand("book/records/{profile}/mnist/c-vitae-seed{seed}-transform={transform}.json", profile=profile,
-                  seed=range(COMPARED_SEEDS[profile]), transform=COMPARED_TRANSFORMS)
+ROWS = [trained(model) for model in MODELS]
+COMPARED = [trained("c-vitae", transform) for transform in COMPARED_TRANSFORMS]
 
 
 wildcard_constraints:
-    seed=r"\d+",
     changes=r"(-transform=[a-z0-9+-]+)?",
+    seeds=r"[0-9,-]+",
 
 
 rule book:
@@ -58,37 +62,58 @@ rule book:
 
 
 rule runs:
-    input: records_of(PROFILE), compared(PROFILE)
+    input: ROWS, COMPARED
+
+
+rule table:
+    input: f"build/table-{PROFILE}.md"
+
+
+rule tabulate:
+    input: ROWS
+    output: f"build/table-{PROFILE}.md"
+    params:
+        profile=PROFILE,
+    resources:
+        mem_mb=1000,
+        runtime=5,
+    shell:
+        "python -m vitae table --profile {params.profile} --format markdown > {output}"
 
 
 rule train:
-    input: code_of
-    output:
-        record="book/records/{profile}/mnist/{model}-seed{seed}{changes}.json",
-        weights="runs/{profile}/mnist/{model}-seed{seed}{changes}.pt",
+    # Records of profile full are hours of work and committed: an edited file does not throw them away by itself.
+    input: [] if PROFILE == "full" else RUN_CODE
+    # Not the records themselves, which snakemake would delete before it repeats a job that failed: what is done is kept.
+    output: touch(f"build/trained/{PROFILE}/mnist/{{model}}{{changes}},seeds={{seeds}}")
     params:
+        profile=PROFILE,
         transform=lambda wildcards: wildcards.changes.replace("-transform=", "--transform "),
-    log: "build/logs/{profile}/mnist/{model}-seed{seed}{changes}.log"
-    benchmark: "build/seconds/{profile}/train {model} seed {seed}{changes}"
+        # What older code computed is computed again.
+        forget=lambda wildcards: "true" if PROFILE == "full" else
+            f"mkdir -p runs book/records && find runs/{PROFILE} book/records/{PROFILE} "
+            f"-name '{wildcards.model}-*' ! -newer {NEWEST_CODE} -delete 2> /dev/null || true",
+    log: f"build/logs/{PROFILE}/mnist/{{model}}{{changes}},seeds={{seeds}}.log"
+    benchmark: f"build/seconds/{PROFILE}/train {{model}}{{changes}}, seeds {{seeds}}"
     threads: 1
     retries: 1
     resources:
-        mem_mb=3000,
-        runtime=lambda wildcards: MINUTES[wildcards.profile],
+        mem_mb=4000,
+        runtime=MINUTES[PROFILE],
     shell:
-        "python -m vitae train mnist --model {wildcards.model} --profile {wildcards.profile} "
-        "--seed {wildcards.seed} {params.transform} --threads {threads} > {log} 2>&1 || {{ tail -n 20 {log} >&2; exit 1; }}"
+        "{params.forget}; python -m vitae train mnist --model {wildcards.model} --profile {params.profile} "
+        "--seeds {wildcards.seeds} {params.transform} --skip-recorded --threads {threads} > {log} 2>&1 "
+        "|| {{ tail -n 20 {log} >&2; exit 1; }}"
 
 
 def needs_of(wildcards):
     if wildcards.notebook == "transformations":
-        affine = [record for record in records_of(PROFILE) if "/c-vitae-" in record]
-        return affine[:COMPARED_SEEDS[PROFILE]] + compared(PROFILE)
+        return [trained("c-vitae"), *COMPARED]
     if wildcards.notebook in DATASETS:
         return [path for path in RUN_CODE if path.startswith(("vitae/data/", "vitae/rendering/"))]
     if wildcards.notebook == "benchmarks":
         return glob_wildcards("{path,book/records/benchmarks/.*[.]json}").path
-    return records_of(PROFILE)
+    return ROWS
 
 
 rule execute:

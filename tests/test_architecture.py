@@ -10,13 +10,14 @@ PACKAGE = Path(__file__).resolve().parent.parent / "vitae"
 # Imports run from later rooms to earlier ones, never back.
 ORDER = [
     ["errors"],
-    ["randomness", "paths", "files"],
+    ["randomness", "paths", "files", "compute", "schedule"],
     ["transforms", "rendering", "download"],
     ["data", "nets"],
     ["likelihoods"],
     ["models"],
     ["objectives"],
-    ["train", "evaluate", "metrics"],
+    ["together", "evaluate", "metrics"],
+    ["train"],
     ["results"],
     ["experiments"],
     ["plots", "bench"],

@@ -6,6 +6,7 @@ import pytest
 
 from vitae import paths
 from vitae.cli import main
+from vitae.files import write_tensors
 
 
 def fails(capsys, *arguments):
@@ -81,7 +82,7 @@ def test_a_learning_rate_that_diverges_is_said_in_one_sentence(model, capsys):
     """Weights that are not numbers crashed the process: grid_sample's backward pass on a CPU, without a message."""
     complaint = fails(capsys, *SMOKE[:3], model, *SMOKE[4:], "--learning-rate", "1e6")
     assert "the loss stopped being finite in step" in complaint
-    assert not (paths.runs("smoke", "mnist") / f"{model}-seed0-learning_rate=1000000.0.pt").exists()
+    assert not (paths.runs("smoke", "mnist") / f"{model}-seed0-learning_rate=1000000.0.safetensors").exists()
 
 
 def test_a_finished_run_with_a_score_that_is_null_is_still_described(capsys):
@@ -105,11 +106,8 @@ def test_a_record_of_another_schema_stops_the_table(capsys):
 
 
 def test_a_checkpoint_of_another_configuration_is_refused_and_restart_forgets_it(capsys):
-    import torch
-
     checkpoint = paths.runs("smoke", "mnist") / "vae-seed0.checkpoint"
-    checkpoint.parent.mkdir(parents=True)
-    torch.save({"fingerprint": "another", "model": {}}, checkpoint)
+    write_tensors(checkpoint, {}, {"vae-seed0": {"fingerprint": "another"}})
     assert "belongs to another configuration" in fails(capsys, *SMOKE)
     assert main([*SMOKE, "--restart"]) == 0
     assert not checkpoint.exists()
@@ -124,7 +122,7 @@ def test_an_output_that_cannot_be_written_is_said_before_the_training(capsys, mo
 def test_weights_that_are_gone_are_missed_by_name(capsys):
     assert main(SMOKE) == 0
     capsys.readouterr()
-    (paths.runs("smoke", "mnist") / "vae-seed0.pt").unlink()
+    (paths.runs("smoke", "mnist") / "vae-seed0.safetensors").unlink()
     assert "train that run first" in fails(capsys, "evaluate", "vae-seed0", "--profile", "smoke", "--device", "cpu")
 
 

@@ -15,6 +15,7 @@ from vitae import MNIST, InputError, configure, experiments, load_model, results
 from vitae.data import Source
 from vitae.evaluate import codes
 from vitae.experiments import ROWS, build, load_data
+from vitae.files import read_tensors
 from vitae.metrics.neighbours import accuracy
 
 SHAPE = (1, 28, 28)
@@ -140,7 +141,7 @@ def test_a_record_says_all_there_is_to_know(smoke_run):
 
 def test_a_finished_run_is_read_not_trained(at_smoke_run, monkeypatch):
     _, configuration, record = at_smoke_run
-    monkeypatch.setattr(experiments, "train", None)
+    monkeypatch.setattr(experiments, "train_together", None)
     assert run(configuration) == record
 
 
@@ -188,8 +189,8 @@ def test_weights_of_another_run_are_not_taken_for_this_ones(at_smoke_run, tmp_pa
     monkeypatch.setenv("VITAE_HOME", str(tmp_path))
     other = configure("mnist", "u-vitae", "smoke")
     experiments.weights_path(other).parent.mkdir(parents=True)
-    shutil.copy(home / "runs/smoke/mnist/c-vitae-seed0.pt", experiments.weights_path(other))
-    with pytest.raises(InputError, match=r"u-vitae-seed0\.pt holds the weights of another run"):
+    shutil.copy(home / "runs/smoke/mnist/c-vitae-seed0.safetensors", experiments.weights_path(other))
+    with pytest.raises(InputError, match=r"u-vitae-seed0\.safetensors holds the weights of another run"):
         load_model(other, SHAPE)
 
 
@@ -217,7 +218,7 @@ def test_killed_for_real_and_started_again_is_never_killed(tmp_path, monkeypatch
     program = (
         "import sys, torch; torch.set_num_threads(1)\n"
         "from vitae import configure, run, train\n"
-        "train._SECONDS_BETWEEN_CHECKPOINTS = 0.0; train._STEPS_BETWEEN_LOOKS = 5\n"
+        "train._SECONDS_BETWEEN_CHECKPOINTS = 0.0; train._STEPS_BETWEEN_LOOKS['cpu'] = 5\n"
         "run(configure('mnist', 'vae', 'smoke', epochs=int(sys.argv[1])), device='cpu')\n"
     )
     # Killed at its first checkpoint, which leaves nearly all of the run to be killed in, whatever the machine's speed.
@@ -226,7 +227,7 @@ def test_killed_for_real_and_started_again_is_never_killed(tmp_path, monkeypatch
     name = f"runs/smoke/mnist/vae-seed0-epochs={epochs}"
 
     def weights(home):
-        return torch.load(home / f"{name}.pt", weights_only=True)["model"]
+        return read_tensors(home / f"{name}.safetensors")[0]
 
     monkeypatch.setenv("VITAE_HOME", str(tmp_path / "killed"))
     process = subprocess.Popen(command)
@@ -238,7 +239,7 @@ def test_killed_for_real_and_started_again_is_never_killed(tmp_path, monkeypatch
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert not (tmp_path / "killed" / f"{name}.pt").exists()
+    assert not (tmp_path / "killed" / f"{name}.safetensors").exists()
     subprocess.run(command, check=True)
 
     monkeypatch.setenv("VITAE_HOME", str(tmp_path / "undisturbed"))

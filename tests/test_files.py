@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from vitae import InputError
-from vitae.files import write_tensors, write_text
-from vitae.train import read_checkpoint
+from vitae.files import read_stated, read_tensors, write_tensors, write_text
 
 
 @pytest.fixture
@@ -27,25 +26,36 @@ def full_disk(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize(
     ("write", "content"),
-    [(write_text, "new"), (write_tensors, {"model": {"weight": torch.zeros(100_000)}})],
+    [(write_text, ["new"]), (write_tensors, [{"weight": torch.zeros(100_000)}, {}])],
     ids=["text", "tensors"],
 )
 def test_a_full_disk_leaves_the_old_file_and_no_litter(full_disk, write, content, tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
     with pytest.raises(InputError, match=r"cannot write .*file: no space left on device; free some space"):
-        write(path, content)
+        write(path, *content)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_tensors_survive_the_round_trip(tmp_path):
-    state = {"model": {"weight": torch.arange(5.0)}, "step": 3}
-    write_tensors(tmp_path / "deep" / "file", state)
-    again = read_checkpoint(tmp_path / "deep" / "file")
-    assert torch.equal(again["model"]["weight"], state["model"]["weight"])
-    assert again["step"] == 3
-    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["file"]
+    """Rows of one tensor too, which share their memory."""
+    rows = torch.arange(10.0).reshape(2, 5)
+    path = tmp_path / "deep" / "file"
+    write_tensors(path, {"first": rows[0], "second": rows[1], "one": torch.tensor(1.5)}, {"step": 3, "losses": [0.1]})
+    tensors, stated = read_tensors(path)
+    assert torch.equal(tensors["first"], rows[0])
+    assert torch.equal(tensors["second"], rows[1])
+    assert tensors["one"] == 1.5
+    assert stated == read_stated(path) == {"step": 3, "losses": [0.1]}
+    assert [found.name for found in (tmp_path / "deep").iterdir()] == ["file"]
+
+
+def test_the_file_before_is_kept_where_it_is_wanted(tmp_path):
+    path, previous = tmp_path / "file", tmp_path / "before"
+    for step in range(3):
+        write_tensors(path, {"weight": torch.tensor(float(step))}, {"step": step}, previous)
+    assert [read_stated(each)["step"] for each in (path, previous)] == [2, 1]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

@@ -127,7 +127,7 @@ def test_undone_shows_the_input_and_what_each_model_straightens(model, images):
     shown = drawn_images(figure)
     np.testing.assert_allclose(shown[0], images[0, 0] / 255)
     x = images / 255
-    expected = model.undo_perspective(x, model.infer(x, generator=None).samples["z_P"])
+    expected = model.undo_perspective(x, model.infer(x, noise=None).samples["z_P"])
     np.testing.assert_allclose(shown[3], expected[0, 0].detach(), atol=1e-6)
 
 

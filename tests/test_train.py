@@ -1,13 +1,16 @@
 import math
+import signal
 
 import pytest
 import torch
 
-from vitae import InputError
+from vitae import InputError, together
 from vitae import train as training
 from vitae.experiments import build, configure
+from vitae.files import DiskFullError, read_tensors, write_tensors
 from vitae.randomness import generator
-from vitae.train import NonFiniteLoss, Schedule, read_checkpoint, train
+from vitae.schedule import Schedule
+from vitae.train import NonFiniteLoss, train
 
 SHAPE = (1, 28, 28)
 SCHEDULE = Schedule(epochs=3, batch=8)
@@ -40,6 +43,12 @@ def trained(seed=0, checkpoint=None, model=None, **settings):
     return model.state_dict(), progress
 
 
+@pytest.fixture
+def checkpoint_at_every_look(monkeypatch):
+    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(training, "_PART_FOR_CHECKPOINTS", math.inf)
+
+
 def same(a, b):
     return all(torch.equal(a[name], b[name]) for name in a)
 
@@ -59,9 +68,10 @@ def test_global_randomness_makes_no_difference():
 
 
 @pytest.mark.parametrize("killed_in_step", [1, 2, 5, 8, 11, 12])
-def test_killed_in_any_step_and_resumed_is_never_killed(killed_in_step, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_STEPS_BETWEEN_LOOKS", 3)
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+def test_killed_in_any_step_and_resumed_is_never_killed(
+    killed_in_step, tmp_path, monkeypatch, checkpoint_at_every_look
+):
+    monkeypatch.setitem(training._STEPS_BETWEEN_LOOKS, "cpu", 3)
     expected, undisturbed = trained()
     steps = []
     real = training.OBJECTIVES["beta-tc"]
@@ -90,7 +100,7 @@ def test_every_step_draws_from_its_own_stream(monkeypatch):
         drawn.append((seed, purpose, *position))
         return generator(device, seed, purpose, *position)
 
-    monkeypatch.setattr(training, "generator", watched)
+    monkeypatch.setattr(together, "generator", watched)
     trained(seed=4)
     assert drawn == [(4, "noise", step) for step in range(12)]
 
@@ -115,9 +125,10 @@ def test_fewer_images_than_a_batch_make_one_smaller_batch():
     assert len(train(fresh(), Images(), "elbo", {}, Schedule(epochs=2, batch=100), seed=0).losses) == 2
 
 
-def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_finite_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_STEPS_BETWEEN_LOOKS", 1)
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_finite_checkpoint(
+    tmp_path, monkeypatch, checkpoint_at_every_look
+):
+    monkeypatch.setitem(training._STEPS_BETWEEN_LOOKS, "cpu", 1)
     real, calls = training.OBJECTIVES["elbo"], []
 
     def objective(*arguments, **settings):
@@ -128,9 +139,10 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_finite_checkpoint(tm
     checkpoint = tmp_path / "run.checkpoint"
     with pytest.raises(NonFiniteLoss, match=r"in step 5: try a learning rate below 0\.002 .* last finite state is in"):
         train(fresh(), Images(), "elbo", {}, SCHEDULE, seed=0, checkpoint=checkpoint)
-    state = read_checkpoint(checkpoint)
-    assert state["step"] == 5
-    assert all(torch.isfinite(value).all() for value in state["model"].values())
+    tensors, stated = read_tensors(checkpoint)
+    assert stated["run"]["step"] == 5
+    assert len(tensors) == 3 * len(fresh().state_dict()), "weights, and two moments of each"
+    assert all(torch.isfinite(value).all() for value in tensors.values())
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(tmp_path):
@@ -145,13 +157,71 @@ def test_a_damaged_checkpoint_is_named(content, tmp_path):
     checkpoint = tmp_path / "run.checkpoint"
     checkpoint.write_bytes(content)
     with pytest.raises(
-        InputError, match=r"run\.checkpoint is not a readable checkpoint \(\w+\): train again with --restart"
+        InputError, match=r"run\.checkpoint is damaged, or not of vitae \(\w+\): train again with --restart"
     ):
         trained(checkpoint=checkpoint)
 
 
+@pytest.mark.parametrize("kept", [0, 100, 0.5, 0.999])
+def test_after_a_checkpoint_cut_short_the_one_before_is_taken(kept, tmp_path, checkpoint_at_every_look, capsys):
+    checkpoint = tmp_path / "run.checkpoint"
+    expected, undisturbed = trained(checkpoint=checkpoint)
+    content = checkpoint.read_bytes()
+    before_the_last = read_tensors(training.previous_of(checkpoint))[1]["run"]["step"]
+    assert before_the_last == 10
+    checkpoint.write_bytes(content[: int(kept * len(content)) if kept < 1 else kept])
+    resumed, progress = trained(checkpoint=checkpoint)
+    said = capsys.readouterr().err
+    assert "run.checkpoint is damaged" in said
+    assert "going on from the one before it, run.checkpoint.previous" in said
+    assert same(resumed, expected)
+    assert progress.losses == undisturbed.losses
+
+
+def test_a_full_disk_stops_no_training_until_its_end(tmp_path, monkeypatch, capsys, checkpoint_at_every_look):
+    checkpoint = tmp_path / "run.checkpoint"
+    expected, _ = trained()
+    written = []
+
+    def write(path, tensors, stated, previous=None):
+        written.append(stated["run"]["step"])
+        if len(written) > 1:
+            raise DiskFullError(f"cannot write {path}: no space left on device; free some space.")
+        write_tensors(path, tensors, stated, previous)
+
+    with monkeypatch.context() as full:
+        full.setattr(training, "write_tensors", write)
+        with pytest.raises(DiskFullError, match="free some space"):
+            trained(checkpoint=checkpoint)
+    assert written == [4, 8, 8, 10, 10, 12, 12], "after each refusal once more without the one before the last"
+    assert "Training goes on; the last checkpoint stays." in capsys.readouterr().err
+    assert read_tensors(checkpoint)[1]["run"]["step"] == 4
+    assert same(trained(checkpoint=checkpoint)[0], expected)
+
+
+def test_asked_to_stop_it_saves_the_step_it_is_in(tmp_path, monkeypatch):
+    expected, _ = trained()
+    real, calls = training.OBJECTIVES["beta-tc"], []
+
+    def objective(*arguments, **settings):
+        calls.append(1)
+        if len(calls) == 6:
+            signal.raise_signal(signal.SIGTERM)
+        return real(*arguments, **settings)
+
+    checkpoint = tmp_path / "run.checkpoint"
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as context:
+        context.setitem(training.OBJECTIVES, "beta-tc", objective)
+        with pytest.raises(KeyboardInterrupt):
+            trained(checkpoint=checkpoint)
+    assert read_tensors(checkpoint)[1]["run"]["step"] == 6
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert same(trained(checkpoint=checkpoint)[0], expected)
+
+
 def test_weights_alone_are_not_a_checkpoint(tmp_path):
-    torch.save({"fingerprint": "", "model": fresh().state_dict()}, tmp_path / "run.checkpoint")
+    write_tensors(tmp_path / "run.checkpoint", fresh().state_dict(), {"run": {"fingerprint": ""}})
     with pytest.raises(InputError, match="is not a checkpoint of this run"):
         trained(checkpoint=tmp_path / "run.checkpoint")
 
@@ -162,9 +232,9 @@ class Runs:
 
 
 def test_loading_a_checkpoint_never_runs_code(tmp_path, capsys):
-    torch.save({"model": Runs()}, tmp_path / "evil.checkpoint")
-    with pytest.raises(InputError, match="not a readable checkpoint"):
-        read_checkpoint(tmp_path / "evil.checkpoint")
+    torch.save({"model": Runs()}, tmp_path / "run.checkpoint")
+    with pytest.raises(InputError, match="is damaged, or not of vitae"):
+        trained(checkpoint=tmp_path / "run.checkpoint")
     assert "code ran" not in capsys.readouterr().out
 
 

@@ -13,7 +13,7 @@ from vitae.metrics.dscore import d_score
 from vitae.metrics.spaces import predictability
 from vitae.models import VAE, VITAE
 from vitae.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, ParameterDecoder
-from vitae.train import Schedule
+from vitae.schedule import Schedule
 from vitae.transforms import CPAB, Affine, Sequential
 
 __version__ = "0.1.0"

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import io
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 import torch
 
 from vitae import experiments, paths, results
+from vitae.compute import PRECISIONS
 from vitae.data import DATASETS, SOURCES, Collection, generated
 from vitae.data.base import TooFewError
 from vitae.data.export import export
@@ -21,6 +23,8 @@ _HELP = """\
 examples:
   vitae train mnist --model c-vitae --profile quick --seed 0
   vitae train mnist --model c-vitae --profile full --data-root ~/data   # resumes if it was killed
+  vitae train mnist --model c-vitae --seeds 0-9                         # ten runs as one training
+  vitae train mnist --model beta-vae --beta 1,2,4 --hold-out            # so are three strengths
   vitae train mnist --model c-vitae+beta-tc --beta 4 --epochs 20        # any architecture, any objective
   vitae train mnist --model c-vitae --transform affine+cpab             # another transformation
   vitae evaluate c-vitae-seed0 --samples 1000                           # a finished run, scored again
@@ -60,14 +64,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    train = commands.add_parser("train", help="train and score one run, or resume it", epilog=epilog)
+    train = commands.add_parser("train", help="train and score a run or several, or resume them", epilog=epilog)
     train.add_argument("dataset", help=f"one of: {', '.join(experiments.EXPERIMENTS)}")
     train.add_argument("--model", required=True, help="a row of the table, or ARCHITECTURE+OBJECTIVE")
     _add_profile(train)
-    train.add_argument("--seed", type=int, default=0, help="of weights, order, perspectives and noise (default 0)")
+    seeds = train.add_mutually_exclusive_group()
+    seeds.add_argument("--seed", type=int, default=0, help="of weights, order, perspectives and noise (default 0)")
+    seeds.add_argument("--seeds", type=_seeds, metavar="LIST", help="several as one training: 0-9, or 0,3,7")
     _add_data(train)
     _add_compute(train)
-    train.add_argument("--restart", action="store_true", help="forget this run's checkpoint and record, start anew")
+    train.add_argument("--restart", action="store_true", help="forget these runs' checkpoints and records, start anew")
+    train.add_argument(
+        "--skip-recorded", action="store_true", help="a run that has a record is done, even if its weights are gone"
+    )
     train.add_argument(
         "--hold-out",
         action="store_true",
@@ -75,21 +84,23 @@ def _parser() -> argparse.ArgumentParser:
         help="tune honestly: train on nine tenths of the training images, evaluate on the last tenth",
     )
     settings = train.add_argument_group(
-        "settings of the profile, changed", "a run with changes keeps them in its name and stays out of tables"
+        "settings of the profile, changed",
+        "a run with changes keeps them in its name and stays out of tables; LISTs such as 1,2,4 are several runs",
     )
     for name, kind, text in (
         ("epochs", int, "passes through the training images"),
         ("batch", int, "images a step"),
-        ("learning-rate", float, "peak of the one-cycle schedule"),
-        ("warmup", float, "part of all steps over which the KL's weight grows to 1"),
+        ("learning-rate", _numbers, "LIST: peak of the one-cycle schedule"),
+        ("warmup", _numbers, "LIST: part of all steps over which the KL's weight grows to 1"),
         ("appearance", int, "dimension of z_A; a VAE gets the sum"),
         ("perspective", int, "dimension of z_P"),
         ("transform", str, "affine (default), cpab, cpab-ROWSxCOLUMNS, or several joined by +"),
         ("samples", int, "K of the importance-weighted log p(x)"),
-        ("beta", float, "strength of beta and beta-tc"),
-        ("strength", float, "strength of dip-ii"),
+        ("beta", _numbers, "LIST: strength of beta and beta-tc"),
+        ("strength", _numbers, "LIST: strength of dip-ii"),
+        ("precision", str, f"of matrix products in training: {', '.join(PRECISIONS)} (default float32)"),
     ):
-        settings.add_argument(f"--{name}", type=kind, help=text)
+        settings.add_argument(f"--{name}", type=kind, help=text, metavar="LIST" if kind is _numbers else None)
 
     evaluate = commands.add_parser("evaluate", help="score a finished run again", epilog=epilog)
     evaluate.add_argument("run", metavar="RUN", help="a record's path, or a run's name such as c-vitae-seed0")
@@ -104,10 +115,10 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("--dataset", default="mnist", help="(default mnist)")
     table.add_argument("--format", choices=("text", "markdown", "csv"), default="text", help="(default text)")
 
-    bench = commands.add_parser("bench", help="measure transformations or datasets on this machine", epilog=epilog)
-    bench.add_argument("subject", nargs="?", default="transforms", help="transforms (default) or data")
+    bench = commands.add_parser("bench", help="measure how fast all this is on this machine", epilog=epilog)
+    bench.add_argument("subject", nargs="?", default="transforms", help="transforms (default), data, train or evaluate")
     bench.add_argument("--against-libcpab", action="store_true", help="transforms: libcpab 0.1.3 in the same process")
-    bench.add_argument("--repeats", type=int, help="runs of which the median counts (default 7, data 5)")
+    bench.add_argument("--repeats", type=int, help="runs of which the median counts (default 7, others 5)")
     bench.add_argument("--output", type=Path, help="the record (default: in book/records/benchmarks)")
     bench.add_argument("--data-root", type=Path, metavar="DIR", help="data: your own files too (default $VITAE_DATA)")
 
@@ -123,6 +134,30 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--resolution", metavar="HxW", help="pixels, for instance 128x64 (default: the dataset's own)")
     _add_data(data)
     return parser
+
+
+def _seeds(text: str) -> list[int]:
+    """0-9, or 0,3,7, or both: 0-4,9."""
+    found = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise InputError(f"--seeds takes whole numbers such as 0-9 or 0,3,7, got '{text}'.")
+        ends = int(first), int(last) if dash else int(first)
+        if ends[1] - ends[0] not in range(_MOST_RUNS):
+            raise InputError(f"--seeds {text}: '{part}' is not one to {_MOST_RUNS:,} seeds in rising order.")
+        found += range(ends[0], ends[1] + 1)
+    return list(dict.fromkeys(found))
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return list(dict.fromkeys(float(part) for part in text.split(",")))
+    except ValueError:
+        raise InputError(f"a number, or several such as 1,2,4, was expected, got '{text}'.") from None
+
+
+_MOST_RUNS = 1_000
 
 
 def _add_profile(parser: argparse.ArgumentParser) -> None:
@@ -149,20 +184,39 @@ def _no_records(dataset: str, profile: str) -> str:
 
 
 def _train(arguments: argparse.Namespace) -> None:
-    changes = {name: getattr(arguments, name) for name in experiments.SETTINGS if hasattr(arguments, name)}
-    configuration = experiments.configure(
-        arguments.dataset, arguments.model, arguments.profile, arguments.seed, **changes
-    )
+    given = {name: getattr(arguments, name) for name in experiments.SETTINGS if hasattr(arguments, name)}
+    lists = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
+    configurations = [
+        experiments.configure(
+            arguments.dataset, arguments.model, arguments.profile, seed, **dict(zip(lists, values, strict=True))
+        )
+        for values in itertools.product(*lists.values())
+        for seed in (arguments.seeds or [arguments.seed])
+    ]
     _use_threads(arguments.threads)
-    record = experiments.run(
-        configuration,
+    records = experiments.run_together(
+        configurations,
         root=arguments.data_root,
         source=arguments.source,
         device=arguments.device,
         restart=arguments.restart,
+        recorded_is_done=arguments.skip_recorded,
     )
-    _describe(record)
-    print(f"record: {experiments.record_path(configuration)}")
+    for record in records:
+        _describe(record) if len(records) == 1 else _describe_briefly(record)
+    if records:
+        folder = experiments.record_path(configurations[0])
+        print(f"record: {folder}" if len(records) == 1 else f"records: {folder.parent}")
+
+
+def _describe_briefly(record: dict) -> None:
+    seconds = record["seconds"]
+    print(
+        f"{record['run']}: test ELBO {results.value(record, 'test_elbo'):.1f}, "
+        f"log p(x) {results.value(record, 'log_likelihood'):.1f} (K = {record['scores']['samples']:,}), "
+        f"D_score {results.value(record, 'd_score'):.3f}; "
+        f"{seconds['train']:.0f} s training, {seconds['evaluate']:.0f} s evaluation"
+    )
 
 
 def _describe(record: dict) -> None:
@@ -233,14 +287,21 @@ def _bench(arguments: argparse.Namespace) -> None:
     require_writable(where)
     if arguments.subject == "transforms":
         found = bench.run(arguments.repeats or 7, arguments.against_libcpab)
-    else:
+    elif arguments.subject == "data":
         found = bench.run(arguments.data_root, arguments.repeats or 5)
+    else:
+        found = bench.run(arguments.repeats or 5)
     write_text(where, json.dumps(found, indent=1) + "\n")
     print(bench.summary(found))
     print(f"record: {where}")
 
 
-_BENCHMARKS = {"transforms": "transformations.json", "data": "data.json"}
+_BENCHMARKS = {
+    "transforms": "transformations.json",
+    "data": "data.json",
+    "train": "train.json",
+    "evaluate": "evaluate.json",
+}
 
 
 def _data(arguments: argparse.Namespace) -> None:

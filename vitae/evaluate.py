@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from vitae import compute
 from vitae.data.base import as_floats
 from vitae.errors import require_number
 from vitae.models.base import GenerativeModel
@@ -16,8 +17,10 @@ from vitae.objectives import elbo_per_image
 from vitae.randomness import generator
 
 _BATCH = 1_000
-# Pixels decoded at a time: a chunk's images, warps and likelihood terms then fit into caches and small GPUs.
-_PIXELS_A_CHUNK = 4_000_000
+# Pixels decoded at a time by one thread of a CPU; more would leave its caches.
+_PIXELS_A_CHUNK = 1_000_000
+# On a GPU as many as fit: images, warps and likelihood terms of a chunk take about so many bytes a pixel.
+_BYTES_A_PIXEL = 100
 
 
 @dataclass(frozen=True)
@@ -59,39 +62,65 @@ def log_weights(model: GenerativeModel, x: Tensor, samples: int, noise: torch.Ge
     """
     latents = model.infer(x, noise, samples)
     mean = model.decode(latents.samples)
-    weights = model.log_likelihood(x.repeat_interleave(samples, 0), mean)
+    weights = model.log_likelihood(x, mean)
     for name, posterior in latents.posteriors.items():
         z = latents.samples[name]
         weights = weights + (gaussian_log_prob(z, 0.0, 0.0) - posterior.log_prob(z)).sum(1)
     return weights.reshape(len(x), samples)
 
 
-@torch.no_grad()
+def _pixels_a_chunk(device: torch.device) -> int:
+    if device.type != "cuda":
+        return _PIXELS_A_CHUNK
+    return max(_PIXELS_A_CHUNK, torch.cuda.mem_get_info(device)[0] // _BYTES_A_PIXEL)
+
+
 def log_likelihood(
-    model: GenerativeModel, images: Tensor, *, samples: int, seed: int, label: str = "log p(x)"
+    model: GenerativeModel,
+    images: Tensor,
+    *,
+    samples: int,
+    seed: int,
+    precision: str = "float32",
+    label: str = "log p(x)",
 ) -> Estimate:
     """Importance-weighted log p(x) in nats per image: log 1/K sum_k p(x, z_k) / q(z_k | x), K = `samples`.
 
-    A lower bound in expectation that rises with K to log p(x) (Burda et al., 2016).
+    A lower bound in expectation that rises with K to log p(x) (Burda et al., 2016). On a CPU each thread takes its own
+    images.
 
     Args:
         images: uint8, `n x channels x height x width`, on the model's device.
+        precision: of matrix products, see `vitae.compute.precision`. Whatever it is, the density that is scored is
+            the one that was drawn from, so the encoder's rounding costs nothing but a little tightness.
     """
     require_number("samples", samples, 1, whole=True)
+    compute.keep_freed_memory()
     model.eval()
-    pixels = math.prod(images.shape[1:])
-    per_chunk = max(1, min(samples, _PIXELS_A_CHUNK // pixels))
-    batch = max(1, _PIXELS_A_CHUNK // (pixels * per_chunk))
+    device = _device(model)
+    pixels, at_once = math.prod(images.shape[1:]), _pixels_a_chunk(device)
+    per_chunk = max(1, min(samples, at_once // pixels))
+    chunks = [min(per_chunk, samples - start) for start in range(0, samples, per_chunk)]
+    batch = max(1, at_once // (pixels * per_chunk))
     # Filled in place: a growing list of small tensors between the large ones would fragment the heap by gigabytes.
-    values = torch.empty(len(images), dtype=torch.float64, device=_device(model))
-    with tqdm(total=len(images), desc=label, unit="image", disable=None, mininterval=1.0) as bar:
-        for number, block in enumerate(images.split(batch)):
-            x = as_floats(block)
-            noise = generator(_device(model), seed, "importance", number)
-            chunks = [min(per_chunk, samples - start) for start in range(0, samples, per_chunk)]
+    values = torch.empty(len(images), dtype=torch.float64, device=device)
+    blocks = list(zip(images.split(batch), values.split(batch), strict=True))
+
+    @torch.no_grad()
+    def fill(number: int) -> int:
+        block, room = blocks[number]
+        x, noise = as_floats(block), generator(device, seed, "importance", number)
+        with compute.precision(precision, device):
             weights = torch.cat([log_weights(model, x, size, noise).double() for size in chunks], dim=1)
-            values[number * batch : number * batch + len(block)] = weights.logsumexp(1) - math.log(samples)
-            bar.update(len(block))
+        room.copy_(weights.logsumexp(1) - math.log(samples))
+        return len(block)
+
+    with (
+        tqdm(total=len(images), desc=label, unit="image", disable=None, mininterval=1.0) as bar,
+        compute.workers(min(torch.get_num_threads(), len(blocks)) if device.type == "cpu" else 1) as in_threads,
+    ):
+        for done in in_threads(fill, range(len(blocks))):
+            bar.update(done)
     return Estimate.of(values)
 
 
@@ -104,6 +133,6 @@ def codes(model: GenerativeModel, images: Tensor) -> dict[str, np.ndarray]:
     model.eval()
     found: dict[str, list[np.ndarray]] = {name: [] for name in model.spaces}
     for block in images.split(_BATCH):
-        for name, posterior in model.infer(as_floats(block), generator=None).posteriors.items():
+        for name, posterior in model.infer(as_floats(block), noise=None).posteriors.items():
             found[name].append(posterior.mean.cpu().double().numpy())
     return {name: np.concatenate(parts) for name, parts in found.items()}

@@ -9,6 +9,8 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,18 +18,29 @@ import numpy as np
 import torch
 
 from vitae import evaluate, paths, results
+from vitae.compute import PRECISIONS, Ranks, pick_device
 from vitae.data import DATASETS, MNIST
 from vitae.errors import InputError, require_known, require_number
-from vitae.files import require_writable, write_tensors
+from vitae.files import read_stated, read_tensors, require_writable, write_tensors
 from vitae.likelihoods import Bernoulli, GaussianPixels
 from vitae.metrics.dscore import d_score
 from vitae.metrics.spaces import predictability
 from vitae.models import VAE, VITAE
 from vitae.models.base import GenerativeModel
-from vitae.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, ParameterDecoder, Shape
+from vitae.nets import (
+    ConvDecoder,
+    ConvEncoder,
+    MLPDecoder,
+    MLPEncoder,
+    ParameterDecoder,
+    SeparateMLPEncoder,
+    Shape,
+)
 from vitae.objectives import OBJECTIVES
 from vitae.randomness import stream
-from vitae.train import Schedule, read_checkpoint, train
+from vitae.schedule import Schedule
+from vitae.together import Progress, Run
+from vitae.train import NonFiniteLoss, diverged, previous_of, train_together
 from vitae.transforms import transformation_named
 
 PROFILES = ("smoke", "quick", "full")
@@ -57,7 +70,11 @@ ROWS = {
     "c-vitae": ("C-VITAE", "c-vitae", "elbo"),
 }
 
-NETWORKS = {"mlp": (MLPEncoder, MLPDecoder, "hidden"), "conv": (ConvEncoder, ConvDecoder, "channels")}
+NETWORKS = {
+    "mlp": (MLPEncoder, MLPDecoder, "hidden"),
+    "mlp-separate": (SeparateMLPEncoder, MLPDecoder, "hidden"),
+    "conv": (ConvEncoder, ConvDecoder, "channels"),
+}
 LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": GaussianPixels}
 
 
@@ -98,12 +115,14 @@ class Configuration:
         strength: the objective's own numbers, see `STRENGTHS`.
         appearance, perspective: latent dimensions; a model with one space gets their sum.
         transform: the transformation's name, see `transforms.named`; models with one space have none.
-        network, widths: `mlp` with the widths of the encoder's layers, or `conv` with its channels.
+        network, widths: `mlp` with the widths of the encoder's layers, `mlp-separate` with the same widths twice, for
+            mean and variance, or `conv` with its channels.
         widths_of_vae: the same for models with one space, wider so that all rows have as many parameters.
         train_size, test_size: digits used, the first so many; None for all there are.
         samples: K of the importance-weighted log p(x).
         hold_out: keep the last tenth of the training images, train on the others, and evaluate on the kept ones
             instead of the test images: the mode to tune in.
+        precision: of matrix products in training, see `compute.precision`.
     """
 
     dataset: str
@@ -123,6 +142,7 @@ class Configuration:
     likelihood: str = "bernoulli"
     strength: dict[str, float] = field(default_factory=dict)
     hold_out: bool = False
+    precision: str = "float32"
     overrides: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -142,6 +162,7 @@ class Configuration:
         require_known("dataset", self.dataset, EXPERIMENTS)
         require_known("network", self.network, NETWORKS)
         require_known("likelihood", self.likelihood, LIKELIHOODS)
+        require_known("precision", self.precision, PRECISIONS)
         transformation_named(self.transform)
         architecture_and_objective(self.model)
 
@@ -177,6 +198,7 @@ _OWN_SETTINGS = (
     "hold_out",
     "likelihood",
     "transform",
+    "precision",
 )
 SETTINGS = _SCHEDULE_SETTINGS + _OWN_SETTINGS + ("beta", "strength")
 
@@ -250,19 +272,6 @@ def build(configuration: Configuration, shape: Shape) -> GenerativeModel:
         )
 
 
-def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is the first GPU if there is one, else the CPU."""
-    kind, _, number = str(name).partition(":")
-    require_known("device", name if number == "" or kind != "cuda" else kind, ("auto", "cpu", "cuda"))
-    if kind == "auto":
-        kind = "cuda" if torch.cuda.is_available() else "cpu"
-    if kind == "cuda" and number and not (number.isdecimal() and int(number) < torch.cuda.device_count()):
-        raise InputError(f"there is no device {name}: torch finds {torch.cuda.device_count()} GPU(s).")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise InputError("device cuda was asked for and torch finds no GPU: use --device cpu.")
-    return torch.device(f"{kind}:{number}" if number else kind)
-
-
 @dataclass
 class Data:
     """A run's training digits and its evaluation images, on its device."""
@@ -320,7 +329,7 @@ def _fingerprint(configuration: Configuration, data: Data) -> str:
 
 def weights_path(configuration: Configuration) -> Path:
     """Where the run's trained weights are kept."""
-    return paths.runs(configuration.profile, configuration.dataset) / f"{configuration.run}.pt"
+    return paths.runs(configuration.profile, configuration.dataset) / f"{configuration.run}.safetensors"
 
 
 def record_path(configuration: Configuration) -> Path:
@@ -328,26 +337,38 @@ def record_path(configuration: Configuration) -> Path:
     return paths.records() / configuration.profile / configuration.dataset / f"{configuration.run}.json"
 
 
-def score(model: GenerativeModel, data: Data, configuration: Configuration) -> dict:
-    """Every score of a trained model, as plain numbers; see `results` for what each is."""
-    train_images, test_images = data.train_observed, data.held_out
+@dataclass(frozen=True)
+class _Measured:
+    """What a model gives to be scored: estimates in nats, and posterior means of training and test images."""
+
+    estimates: dict[str, evaluate.Estimate]
+    train_codes: dict[str, np.ndarray]
+    test_codes: dict[str, np.ndarray]
+
+
+def _measure(model: GenerativeModel, data: Data, configuration: Configuration) -> _Measured:
+    train_images, test_images = data.train_observed.images, data.held_out.images
     label = f"{configuration.run} log p(x)"
-    train_codes = evaluate.codes(model, train_images.images)
-    test_codes = evaluate.codes(model, test_images.images)
-    both = [np.concatenate(list(codes.values()), axis=1) for codes in (train_codes, test_codes)]
-    d = d_score(both[0], train_images.factors, both[1], test_images.factors, train_images.classes)
-    spaces = {name: (train_codes[name], test_codes[name]) for name in model.spaces}
-    if len(spaces) > 1:
-        spaces["all"] = tuple(both)
     estimates = {
-        "train_elbo": evaluate.elbo(model, train_images.images, seed=0),
-        "test_elbo": evaluate.elbo(model, test_images.images, seed=0),
+        "train_elbo": evaluate.elbo(model, train_images, seed=0),
+        "test_elbo": evaluate.elbo(model, test_images, seed=0),
         "log_likelihood": evaluate.log_likelihood(
-            model, test_images.images, samples=configuration.samples, seed=0, label=label
+            model, test_images, samples=configuration.samples, seed=0, label=label
         ),
     }
+    return _Measured(estimates, evaluate.codes(model, train_images), evaluate.codes(model, test_images))
+
+
+def _scores(measured: _Measured, model: GenerativeModel, data: Data, configuration: Configuration) -> dict:
+    """Every score of a trained model, as plain numbers; see `results` for what each is."""
+    train_images, test_images = data.train_observed, data.held_out
+    both = [np.concatenate(list(codes.values()), axis=1) for codes in (measured.train_codes, measured.test_codes)]
+    d = d_score(both[0], train_images.factors, both[1], test_images.factors, train_images.classes)
+    spaces = {name: (measured.train_codes[name], measured.test_codes[name]) for name in model.spaces}
+    if len(spaces) > 1:
+        spaces["all"] = tuple(both)
     return {
-        **{name: dataclasses.asdict(estimate) for name, estimate in estimates.items()},
+        **{name: dataclasses.asdict(estimate) for name, estimate in measured.estimates.items()},
         "samples": configuration.samples,
         "d_score": d.score,
         "importance": d.importance.tolist(),
@@ -375,71 +396,233 @@ def _difference(record: dict, configuration: Configuration, data: Data) -> str:
     return f"it was trained on other digits ({record['data']['source']}, now {data.train.source.kind})"
 
 
-def run(
-    configuration: Configuration,
+def run(configuration: Configuration, **how) -> dict:
+    """Train and score one configuration; see `run_together`, which this calls with a list of one.
+
+    Returns:
+        The record, see `results`.
+    """
+    return run_together([configuration], **how)[0]
+
+
+def run_together(
+    configurations: Sequence[Configuration],
     *,
     root: str | Path | None = None,
     source: str = "auto",
     device: str = "auto",
     restart: bool = False,
-) -> dict:
-    """Train and score one configuration, or return its record if that is done already.
+    recorded_is_done: bool = False,
+) -> list[dict]:
+    """Train and score configurations, or return their records where that is done already.
 
-    A run that was killed continues from its checkpoint. The record is written when everything is computed.
+    Those that differ in no more than seed, rates and strengths are one training. What was killed continues from its
+    checkpoint, a run that was trained is not trained again, and a record is written as soon as its scores are computed.
 
     Args:
         root: the user's data folder, see the dataset.
         source: where the data may come from, see the dataset.
         device: auto, cpu, cuda or cuda:N.
-        restart: forget an earlier record and checkpoint.
+        restart: forget earlier records, weights and checkpoints.
+        recorded_is_done: a run that has a record is not trained again where its weights are gone.
 
     Returns:
-        The record, see `results`.
+        The records in the order of the configurations, see `results`; nothing in all processes of a run but the first.
 
     Raises:
-        InputError: among others, if the record or checkpoint of that name is of other settings or other data.
+        InputError: among others, if a record or checkpoint of that name is of other settings or other data.
+        NonFiniteLoss: runs diverged; all others were trained and scored before this is said.
     """
     where = pick_device(device)
-    data = load_data(configuration, root, source, where)
-    record_file, weights_file = record_path(configuration), weights_path(configuration)
-    checkpoint = weights_file.with_suffix(".checkpoint")
-    fingerprint = _fingerprint(configuration, data)
-    for file in (record_file, weights_file):
-        require_writable(file)
-    if restart:
-        for file in (record_file, weights_file, checkpoint):
-            file.unlink(missing_ok=True)
-    elif record_file.exists():
-        record = results.read(record_file)
-        if record["fingerprint"] != fingerprint or record["configuration"] != configuration.as_json():
-            raise InputError(
-                f"{record_file} is of another run with this name: {_difference(record, configuration, data)}. Give the "
-                f"same settings and data to read it, or --restart to replace it."
-            )
-        if weights_file.exists():
-            return record
+    names = [configuration.run for configuration in configurations]
+    if len(set(names)) < len(names):
+        raise InputError(f"{next(name for name in names if names.count(name) > 1)} is asked for twice.")
+    batches: dict[str, list[Configuration]] = {}
+    for configuration in configurations:
+        batches.setdefault(_alike(configuration), []).append(configuration)
+    records, failures = {}, []
+    for batch in batches.values():
+        data = load_data(batch[0], root, source, where)
+        if restart and Ranks(where).rank == 0:
+            _forget(batch)
+        records |= _run_batch(batch, data, where, recorded_is_done, failures)
+    if Ranks(where).rank > 0:
+        return []
+    if failures:
+        raise NonFiniteLoss(" ".join(failures))
+    return [records[name] for name in names]
 
-    model = build(configuration, data.train.shape).to(where)
-    _, objective = architecture_and_objective(configuration.model)
-    done = train(
-        model,
+
+def _alike(configuration: Configuration) -> str:
+    """Equal for configurations that can be one training."""
+    stated = configuration.as_json()
+    for name in ("seed", "overrides", "strength"):
+        stated.pop(name)
+    for name in ("learning_rate", "warmup", "rise"):
+        stated["schedule"].pop(name)
+    return json.dumps([stated, sorted(configuration.strength)], sort_keys=True)
+
+
+def _checkpoint_path(configurations: Sequence[Configuration]) -> Path:
+    first = weights_path(configurations[0])
+    if len(configurations) == 1:
+        return first.with_suffix(".checkpoint")
+    names = "\n".join(sorted(configuration.run for configuration in configurations))
+    digest = hashlib.blake2b(names.encode(), digest_size=4).hexdigest()
+    return first.with_name(f"{configurations[0].model}-{len(configurations)}-runs-{digest}.checkpoint")
+
+
+def _checkpoint_with(runs: Sequence[Run], folder: Path) -> Path | None:
+    """A checkpoint of these runs and others: of a batch that was killed and is asked for in part."""
+    for file in sorted(folder.glob("*.checkpoint")):
+        try:
+            stated = read_stated(file)
+        except InputError:
+            continue
+        if all(stated.get(run.name, {}).get("fingerprint") == run.fingerprint for run in runs):
+            return file
+    return None
+
+
+def _run_batch(
+    batch: Sequence[Configuration], data: Data, where: torch.device, recorded_is_done: bool, failures: list[str]
+) -> dict[str, dict]:
+    """Records of runs that can be one training, by name; what to tell of those that diverged goes to `failures`."""
+    ranks = Ranks(where)
+    records, untrained = {}, []
+    if ranks.rank == 0:
+        for configuration in batch:
+            for file in (record_path(configuration), weights_path(configuration)):
+                require_writable(file)
+            record, trained = _recorded(configuration, data), _trained(configuration, data)
+            if record and (trained or recorded_is_done):
+                records[configuration.run] = record
+            elif not trained:
+                untrained.append(configuration)
+    untrained = ranks.from_first(untrained)
+    if untrained:
+        failures += _train(untrained, data, where)
+    if ranks.rank > 0:
+        return {}
+    return records | _score_batch([c for c in batch if c.run not in records], data, where)
+
+
+def _forget(batch: Sequence[Configuration]) -> None:
+    checkpoint = _checkpoint_path(batch)
+    files = [path(configuration) for configuration in batch for path in (record_path, weights_path)]
+    for file in (*files, checkpoint, previous_of(checkpoint)):
+        file.unlink(missing_ok=True)
+
+
+def _recorded(configuration: Configuration, data: Data) -> dict | None:
+    """The record of a run, if it is there.
+
+    Raises:
+        InputError: the record is of other settings or other data.
+    """
+    file = record_path(configuration)
+    if not file.exists():
+        return None
+    record = results.read(file)
+    if record["fingerprint"] != _fingerprint(configuration, data) or (
+        record["configuration"] != configuration.as_json()
+    ):
+        raise InputError(
+            f"{file} is of another run with this name: {_difference(record, configuration, data)}. Give the "
+            f"same settings and data to read it, or --restart to replace it."
+        )
+    return record
+
+
+def _trained(configuration: Configuration, data: Data) -> bool:
+    """Whether the weights of exactly this run are there."""
+    try:
+        return read_stated(weights_path(configuration)).get("fingerprint") == _fingerprint(configuration, data)
+    except (FileNotFoundError, InputError):
+        return False
+
+
+def _train(configurations: Sequence[Configuration], data: Data, where: torch.device) -> list[str]:
+    """Train runs together and write their weights; returns what to tell of those that diverged."""
+    first, ranks = configurations[0], Ranks(where)
+    checkpoint = _checkpoint_path(configurations)
+    runs = [
+        Run(
+            configuration.run,
+            build(configuration, data.train.shape).to(where),
+            configuration.seed,
+            configuration.schedule,
+            configuration.strength,
+            _fingerprint(configuration, data),
+            weights_path(configuration).with_suffix(".log"),
+        )
+        for configuration in configurations
+    ]
+    what = first.run if len(runs) == 1 else f"{first.model}, {len(runs)} runs"
+    train_together(
+        runs,
         data.train,
-        objective,
-        configuration.strength,
-        configuration.schedule,
-        seed=configuration.seed,
-        fingerprint=fingerprint,
+        architecture_and_objective(first.model)[1],
+        precision=first.precision,
         checkpoint=checkpoint,
-        label=f"{configuration.dataset} {configuration.profile} {configuration.run}",
+        resume=_checkpoint_with(runs, checkpoint.parent) if not checkpoint.exists() and ranks.rank == 0 else None,
+        label=f"{first.dataset} {first.profile} {what}",
     )
-    state = {"fingerprint": fingerprint, "model": model.state_dict(), "configuration": configuration.as_json()}
-    write_tensors(weights_file, state)
+    if ranks.rank > 0:
+        return []
+    failures = []
+    for configuration, run in zip(configurations, runs, strict=True):
+        if run.progress.diverged is None:
+            stated = {
+                "fingerprint": run.fingerprint,
+                "configuration": configuration.as_json(),
+                "progress": dataclasses.asdict(run.progress),
+                "together": len(runs),
+            }
+            write_tensors(weights_path(configuration), run.model.state_dict(), stated)
+        else:
+            failures.append(("" if len(runs) == 1 else f"{run.name}: ") + diverged(run, checkpoint))
+    if not failures:
+        checkpoint.unlink(missing_ok=True)
+        previous_of(checkpoint).unlink(missing_ok=True)
+    return failures
+
+
+def _score_batch(configurations: Sequence[Configuration], data: Data, where: torch.device) -> dict[str, dict]:
+    """Score trained runs and write their records, each as soon as it is there.
+
+    The scores of one run's codes are computed beside the log p(x) of the next; they release the interpreter's lock.
+    """
+    pending: dict[str, Future] = {}
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        for configuration in configurations:
+            if not weights_path(configuration).exists():
+                continue  # it diverged
+            model = load_model(configuration, data.train.shape).to(where)
+            started = time.monotonic()
+            measured = _measure(model, data, configuration)
+            spent = time.monotonic() - started
+            pending[configuration.run] = beside.submit(_record, configuration, model, data, measured, spent, where)
+        return {name: record.result() for name, record in pending.items()}
+
+
+def _record(
+    configuration: Configuration,
+    model: GenerativeModel,
+    data: Data,
+    measured: _Measured,
+    spent: float,
+    where: torch.device,
+) -> dict:
+    """Write the record of a trained run, and return it as it is read."""
     started = time.monotonic()
-    scores = score(model, data, configuration)
+    scores = _scores(measured, model, data, configuration)
+    stated = _weights(weights_path(configuration))[1]
+    progress = Progress(**stated["progress"])
     record = {
         "run": configuration.run,
         "configuration": configuration.as_json(),
-        "fingerprint": fingerprint,
+        "fingerprint": stated["fingerprint"],
         "data": {
             "source": data.train.source.kind,
             "location": data.train.source.location,
@@ -448,14 +631,18 @@ def run(
             "evaluated_on": data.evaluated_on,
         },
         "parameters": model.parameter_count(),
-        "seconds": {"train": round(done.seconds, 1), "evaluate": round(time.monotonic() - started, 1)},
-        "losses": done.losses,
+        "together": stated["together"],
+        "seconds": {
+            "train": round(progress.seconds, 1),
+            "evaluate": round(spent + time.monotonic() - started, 1),
+        },
+        "losses": progress.losses,
         "scores": scores,
         **results.environment(where),
     }
-    results.write(record_file, record)
-    checkpoint.unlink(missing_ok=True)
-    return results.read(record_file)
+    file = record_path(configuration)
+    results.write(file, record)
+    return results.read(file)
 
 
 def load_model(configuration: Configuration, shape: Shape) -> GenerativeModel:
@@ -465,16 +652,25 @@ def load_model(configuration: Configuration, shape: Shape) -> GenerativeModel:
         InputError: the run was not trained yet, or its weights belong to other settings.
     """
     path = weights_path(configuration)
-    state = read_checkpoint(path)
-    stated = state.get("configuration")
-    if not isinstance(stated, dict) or _what_is_trained(stated) != _what_is_trained(configuration.as_json()):
+    tensors, stated = _weights(path)
+    theirs = stated.get("configuration")
+    if not isinstance(theirs, dict) or _what_is_trained(theirs) != _what_is_trained(configuration.as_json()):
         raise InputError(f"{path} holds the weights of another run: train again with --restart.")
     model = build(configuration, shape)
     try:
-        model.load_state_dict(state["model"])
-    except (RuntimeError, TypeError, AttributeError):
+        model.load_state_dict(tensors)
+    except RuntimeError:
         raise InputError(f"{path} holds damaged weights: train again with --restart.") from None
     return model.eval()
+
+
+def _weights(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
+    try:
+        return read_tensors(path)
+    except FileNotFoundError:
+        raise InputError(f"there is no {path}: train that run first.") from None
+    except InputError as error:
+        raise InputError(f"{error}: train again with --restart.") from None
 
 
 def configuration_of(record: dict) -> Configuration:
@@ -516,6 +712,6 @@ def rescore(
         configuration = dataclasses.replace(configuration, samples=samples)
     model = load_model(configuration, data.train.shape).to(where)
     started = time.monotonic()
-    scores = score(model, data, configuration)
+    scores = _scores(_measure(model, data, configuration), model, data, configuration)
     seconds = {**record["seconds"], "evaluate": round(time.monotonic() - started, 1)}
     return {**record, "scores": scores, "seconds": seconds, **results.environment(where)}

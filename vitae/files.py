@@ -1,8 +1,11 @@
-"""Writing so that a crash leaves the old file or the new one, never half of one."""
+"""Writing so that a crash leaves the old file or the new one, never half of one; and files of tensors read back.
+
+Tensors are kept as safetensors: a table of names, shapes and bytes, which can be loaded without running anything.
+"""
 
 import contextlib
 import errno
-import io
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,14 +13,23 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import torch
+import safetensors
+import safetensors.torch
+from torch import Tensor
 
 from vitae.errors import InputError, reason
 
 
+class DiskFullError(InputError):
+    """There is no space left to write to."""
+
+
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
+def _replacing(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
     """A temporary neighbour of `path`, open for writing, that is renamed into place when all is written.
+
+    Args:
+        previous: where to keep what was at `path` before.
 
     Raises:
         InputError: the disk is full or the folder cannot be written; what was at `path` before is still there.
@@ -32,11 +44,15 @@ def _replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(descriptor)
         temporary.chmod(0o644)
+        if previous is not None:
+            with contextlib.suppress(FileNotFoundError):
+                path.replace(previous)
         temporary.replace(path)
     except OSError as error:
         why = (error.strerror or reason(error)).lower()
-        advice = "free some space" if error.errno == errno.ENOSPC else "choose another place"
-        raise InputError(f"cannot write {path}: {why}; {advice}.") from None
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFullError(f"cannot write {path}: {why}; free some space.") from None
+        raise InputError(f"cannot write {path}: {why}; choose another place.") from None
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
@@ -78,12 +94,62 @@ def require_writable(path: Path) -> None:
     probe.unlink(missing_ok=True)
 
 
-def write_tensors(path: Path, state: dict) -> None:
-    """Write a dictionary of tensors and plain values atomically, for `torch.load(..., weights_only=True)`."""
-    # Through memory: on a full disk torch's own writer fails with one of several messages about its internals.
-    content = io.BytesIO()
-    torch.save(state, content)
-    write_bytes(path, content.getvalue())
+def write_tensors(path: Path, tensors: dict[str, Tensor], stated: dict, previous: Path | None = None) -> None:
+    """Write tensors and plain values beside them atomically, as safetensors.
+
+    Args:
+        stated: whatever JSON can say.
+        previous: where to keep the file that was there before.
+    """
+    on_host = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    content = safetensors.torch.save(on_host, {_STATED: json.dumps(stated)})
+    with _replacing(path, previous) as file:
+        file.write(content)
+
+
+# The key of a safetensors header, whose values are text, under which plain values stand as JSON.
+_STATED = "vitae"
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple]:
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            stated = json.loads((file.metadata() or {})[_STATED])
+            if not isinstance(stated, dict):
+                raise ValueError
+            yield file, stated
+    except FileNotFoundError:
+        raise
+    except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path} is damaged, or not of vitae ({type(error).__name__})") from None
+
+
+def read_stated(path: Path) -> dict:
+    """The plain values of a file of tensors; raises as `read_tensors`."""
+    with _opened(path) as (_, stated):
+        return stated
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """The tensors and the plain values of a file; loading never runs code.
+
+    Raises:
+        FileNotFoundError: there is none.
+        InputError: the file is damaged or holds something else.
+    """
+    with _opened(path) as (file, stated):
+        return {name: file.get_tensor(name) for name in file.keys()}, stated  # noqa: SIM118 (not a dictionary)
+
+
+def append_line(path: Path, text: str) -> None:
+    """Add a line to a text file; raises as `_replacing`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(text + "\n")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {(error.strerror or reason(error)).lower()}.") from None
 
 
 def write_array(path: Path, array: np.ndarray) -> None:

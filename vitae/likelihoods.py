@@ -7,6 +7,16 @@ from vitae.errors import InputError
 from vitae.nets import gaussian_log_prob
 
 
+def for_each_mean(x: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Images and their means so that they broadcast: `batch x 1 x ...` and `batch x samples x ...`.
+
+    Args:
+        x: `batch x channels x height x width`.
+        mean: one mean or several for each image, image-major, `(batch * samples) x channels x height x width`.
+    """
+    return x[:, None], mean.unflatten(0, (len(x), -1))
+
+
 class Bernoulli(nn.Module):
     """Pixels in [0, 1] as probabilities of being lit; grey values count as mixtures, as the field does on MNIST.
 
@@ -22,11 +32,12 @@ class Bernoulli(nn.Module):
         return torch.sigmoid(decoded)
 
     def log_prob(self, x: Tensor, mean: Tensor) -> Tensor:
-        """log p(x | mean) in nats per image, `batch`."""
+        """log p(x | mean) in nats, one for each mean; see `for_each_mean`."""
+        x, mean = for_each_mean(x, mean)
         p = self.squeeze + (1 - 2 * self.squeeze) * mean
         # Written out, because torch's binary_cross_entropy raises on a mean that is not a number; the training loop
         # has the better message for that.
-        return torch.lerp(torch.log1p(-p), torch.log(p), x).flatten(1).sum(1)
+        return torch.lerp(torch.log1p(-p), torch.log(p), x).flatten(2).sum(2).flatten()
 
 
 class GaussianPixels(nn.Module):
@@ -47,5 +58,6 @@ class GaussianPixels(nn.Module):
         return decoded
 
     def log_prob(self, x: Tensor, mean: Tensor) -> Tensor:
-        """log p(x | mean) in nats per image, `batch`."""
-        return gaussian_log_prob(x, mean, self.log_variance).flatten(1).sum(1)
+        """log p(x | mean) in nats, one for each mean; see `for_each_mean`."""
+        x, mean = for_each_mean(x, mean)
+        return gaussian_log_prob(x, mean, self.log_variance).flatten(2).sum(2).flatten()

@@ -2,6 +2,7 @@
 
 An encoder maps `batch x channels x height x width` to a diagonal Gaussian over `batch x latents`; a decoder maps
 `batch x latents` to `batch x channels x height x width`, unbounded. What the numbers mean is the likelihood's business.
+Whatever precision a network computes in, what it returns has the type of what it was given.
 """
 
 import itertools
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from vitae.errors import InputError
+from vitae.randomness import Noise, normal
 
 Shape = tuple[int, int, int]
 
@@ -26,12 +28,11 @@ class Gaussian:
     mean: Tensor
     log_variance: Tensor
 
-    def sample(self, generator: torch.Generator | None) -> Tensor:
-        """One draw from each, `batch x latents`; the mean if there is no generator."""
-        if generator is None:
+    def sample(self, noise: Noise | None) -> Tensor:
+        """One draw from each, `batch x latents`; the mean if there is no noise."""
+        if noise is None:
             return self.mean
-        noise = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device)
-        return self.mean + torch.exp(0.5 * self.log_variance) * noise
+        return self.mean + torch.exp(0.5 * self.log_variance) * normal(self.mean, noise)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log q(z) in nats, latent by latent, `batch x latents`."""
@@ -52,6 +53,19 @@ def gaussian_log_prob(value: Tensor, mean: Tensor | float, log_variance: Tensor 
     return -0.5 * ((value - mean) ** 2 * torch.exp(-log_variance) + log_variance + math.log(2 * math.pi))
 
 
+def _checked(x: Tensor, shape: Shape, like: Tensor) -> Tensor:
+    if tuple(x.shape[1:]) != shape:
+        wanted, got = (" x ".join(map(str, s)) for s in (shape, x.shape[1:]))
+        raise InputError(f"this encoder takes images of {wanted} (channels x height x width), got {got}.")
+    if x.dtype != like.dtype:
+        raise InputError(f"this encoder takes images of {like.dtype} in [0, 1], got {x.dtype}.")
+    return x
+
+
+def _bounded(mean: Tensor, log_variance: Tensor) -> Gaussian:
+    return Gaussian(mean, log_variance.clamp(-_LOG_VARIANCE_BOUND, _LOG_VARIANCE_BOUND))
+
+
 class _Encoder(nn.Module):
     """A trunk from images to features, and one linear head for mean and log-variance."""
 
@@ -62,13 +76,8 @@ class _Encoder(nn.Module):
         self.head = nn.Linear(features, 2 * latents)
 
     def forward(self, x: Tensor) -> Gaussian:
-        if tuple(x.shape[1:]) != self.shape:
-            wanted, got = (" x ".join(map(str, s)) for s in (self.shape, x.shape[1:]))
-            raise InputError(f"this encoder takes images of {wanted} (channels x height x width), got {got}.")
-        if x.dtype != self.head.weight.dtype:
-            raise InputError(f"this encoder takes images of {self.head.weight.dtype} in [0, 1], got {x.dtype}.")
-        mean, log_variance = self.head(self.trunk(x)).chunk(2, dim=1)
-        return Gaussian(mean, log_variance.clamp(-_LOG_VARIANCE_BOUND, _LOG_VARIANCE_BOUND))
+        x = _checked(x, self.shape, self.head.weight)
+        return _bounded(*self.head(self.trunk(x)).to(x.dtype).chunk(2, dim=1))
 
 
 def _perceptron(widths: list[int]) -> list[nn.Module]:
@@ -89,6 +98,22 @@ class MLPEncoder(_Encoder):
         super().__init__(shape, nn.Sequential(nn.Flatten(), *_perceptron(widths)), widths[-1], latents)
 
 
+class SeparateMLPEncoder(nn.Module):
+    """Two networks, one for the mean and one for the log-variance, as in the authors' code; twice the work."""
+
+    def __init__(self, shape: Shape, latents: int, hidden: tuple[int, ...] = (512, 256)):
+        super().__init__()
+        self.shape = tuple(shape)
+        widths = [math.prod(shape), *hidden]
+        self.mean, self.log_variance = (
+            nn.Sequential(nn.Flatten(), *_perceptron(widths), nn.Linear(widths[-1], latents)) for _ in range(2)
+        )
+
+    def forward(self, x: Tensor) -> Gaussian:
+        x = _checked(x, self.shape, self.mean[-1].weight)
+        return _bounded(self.mean(x).to(x.dtype), self.log_variance(x).to(x.dtype))
+
+
 class MLPDecoder(nn.Module):
     """The encoder's widths in reverse, then one output for each pixel and channel."""
 
@@ -100,7 +125,7 @@ class MLPDecoder(nn.Module):
         )
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.layers(z)
+        return self.layers(z).to(z.dtype)
 
 
 def _halvings(shape: Shape, layers: int) -> list[tuple[int, int]]:
@@ -150,7 +175,7 @@ class ConvDecoder(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.layers(z)
+        return self.layers(z).to(z.dtype)
 
 
 class ParameterDecoder(nn.Module):
@@ -171,4 +196,4 @@ class ParameterDecoder(nn.Module):
             last.bias.zero_()
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.layers(z)
+        return self.layers(z).to(z.dtype)

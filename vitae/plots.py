@@ -161,7 +161,7 @@ def before_and_after(model: GenerativeModel, images: Tensor) -> Figure:
         images: uint8, `n x channels x height x width`.
     """
     x = as_floats(images)
-    z_P = model.infer(x, generator=None).samples["z_P"]
+    z_P = model.infer(x, noise=None).samples["z_P"]
     upright = model.undo_perspective(x, z_P)
     side = torch.linspace(-1, 1, 41)
     rim = torch.cat(
@@ -207,7 +207,7 @@ def traversals(model: GenerativeModel, image: Tensor, title: str, steps: int = 9
     Args:
         image: uint8, `channels x height x width`.
     """
-    found = model.infer(as_floats(image[None]), generator=None).samples
+    found = model.infer(as_floats(image[None]), noise=None).samples
     rows = []
     for name, z in found.items():
         for i in range(z.shape[1]):
@@ -396,7 +396,7 @@ def undone(models: dict[str, GenerativeModel], images: Tensor) -> Figure:
     x = as_floats(images)
     rows = [("input", x)]
     for name, model in models.items():
-        rows.append((name, model.undo_perspective(x, model.infer(x, generator=None).samples["z_P"])))
+        rows.append((name, model.undo_perspective(x, model.infer(x, noise=None).samples["z_P"])))
     return _image_grid(rows)
 
 

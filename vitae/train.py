@@ -1,92 +1,46 @@
-"""The training loop: one, visible, the same for every model and objective.
+"""The training loop: one, visible, the same for every model and objective, for one run or many.
 
 Adam with a one-cycle learning rate and a linear KL warm-up. All that happens in step s is a function of the
-configuration, the seed and s (see `randomness`), so a checkpoint holds weights, optimiser state and s, and a run that
-was killed anywhere ends with the weights of the run that was not (bit for bit on a CPU with as many threads; on a GPU
-the spatial transformer's gradient adds in no fixed order).
+configuration, the seed and s (see `randomness`), so a checkpoint holds weights, Adam's moments and s, and a training
+that was killed anywhere ends with the weights of the one that was not (bit for bit on a CPU with as many threads; on a
+GPU the spatial transformer's gradient adds in no fixed order).
+
+Several runs are one training (see `together`). On a GPU they are one batch; on a CPU each thread takes its part of
+them, because two threads that share one small matrix product spend their time waiting for one another.
 """
 
-import math
+import contextlib
+import signal
+import sys
+import threading
 import time
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vitae.data.base import as_floats
-from vitae.errors import InputError, NotFiniteError, require_number
-from vitae.files import write_tensors
+from vitae.compute import Ranks, keep_freed_memory, workers
+from vitae.errors import InputError, require_known
+from vitae.files import DiskFullError, append_line, read_tensors, write_tensors
 from vitae.models.base import GenerativeModel
 from vitae.objectives import OBJECTIVES
-from vitae.randomness import generator
+from vitae.schedule import Schedule
+from vitae.together import MOMENTS, Progress, Run, Together, TrainingImages
 
-# Losses are looked at together, this many steps at a time: on a GPU each look waits for all work before it.
-_STEPS_BETWEEN_LOOKS = 50
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
+# Nor is more than this part of the time spent on writing them.
+_PART_FOR_CHECKPOINTS = 0.02
+# Losses are looked at together, beside at the end of each epoch: on a GPU each look waits for all work before it.
+_STEPS_BETWEEN_LOOKS = {"cpu": 10, "cuda": 1_000}
 _RESTART = "train again with --restart"
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to train.
-
-    Attributes:
-        epochs: passes through the training images; 0 leaves the initial weights.
-        batch: images a step.
-        learning_rate: Adam's peak rate, reached after `rise` of all steps from a 25th, then falling as a cosine to 0.
-        warmup: the part of all steps over which the weight of the KL grows from 0 to 1.
-        rise: see learning_rate.
-    """
-
-    epochs: int
-    batch: int = 256
-    learning_rate: float = 2e-3
-    warmup: float = 0.2
-    rise: float = 0.1
-
-    def __post_init__(self):
-        for name, smallest in (("epochs", 0), ("batch", 1)):
-            require_number(name, getattr(self, name), smallest, whole=True)
-        for name in ("learning_rate", "warmup", "rise"):
-            require_number(name, getattr(self, name), 0)
-        for name in ("warmup", "rise"):
-            if getattr(self, name) > 1:
-                raise InputError(f"{name} is a part of all steps, so at most 1, got {getattr(self, name)}.")
-
-    def learning_rate_at(self, progress: float) -> float:
-        """The learning rate when a part `progress` in [0, 1) of all steps is done."""
-        if progress < self.rise:
-            return self.learning_rate * (0.04 + 0.96 * progress / self.rise)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (progress - self.rise) / max(1 - self.rise, 1e-9)))
-
-    def kl_weight_at(self, progress: float) -> float:
-        """The weight of the KL when a part `progress` of all steps is done."""
-        return min(1.0, progress / self.warmup) if self.warmup > 0 else 1.0
-
-
-class TrainingImages(Protocol):
-    """What the loop needs of a dataset: its size, and the shuffled uint8 images of an epoch."""
-
-    def __len__(self) -> int: ...
-
-    def epoch(self, seed: int, number: int) -> Tensor: ...
 
 
 class NonFiniteLoss(InputError):
     """Training diverged; the last finite checkpoint is still there."""
-
-
-@dataclass
-class Progress:
-    """What a checkpoint knows beside weights: the step reached, seconds spent, and each epoch's mean loss in nats."""
-
-    step: int = 0
-    seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)
-    loss_sum: float = 0.0
 
 
 def train(
@@ -101,16 +55,7 @@ def train(
     checkpoint: Path | None = None,
     label: str = "training",
 ) -> Progress:
-    """Train a model in place, from its checkpoint if there is one.
-
-    Args:
-        model: on the device to train on.
-        images: uint8 images in shuffled epochs, on the same device.
-        objective: a name from `vitae.objectives.OBJECTIVES`.
-        strength: the objective's own numbers, for instance `{"beta": 4.0}`.
-        seed: of order, perspectives and noise. The model's initial weights are the caller's.
-        fingerprint: names the configuration; a checkpoint of another one is refused.
-        checkpoint: file to resume from and to save to, every 20 seconds and at the end; None saves nothing.
+    """Train one model in place, from its checkpoint if there is one; the arguments are those of `train_together`.
 
     Returns:
         The mean loss of each epoch, in nats per image, and the seconds spent, earlier sessions included.
@@ -119,117 +64,272 @@ def train(
         NonFiniteLoss: the loss became infinite or not a number.
         InputError: the checkpoint belongs to another configuration, or cannot be read or written.
     """
-    device = next(model.parameters()).device
-    optimiser = torch.optim.Adam(model.parameters(), lr=schedule.learning_rate, fused=True)
-    batch = min(schedule.batch, len(images))
-    steps_an_epoch = len(images) // batch
-    steps = schedule.epochs * steps_an_epoch
-    done = Progress()
-    if checkpoint is not None and checkpoint.exists():
-        done = _restore(checkpoint, fingerprint, model, optimiser)
-    loss_of = OBJECTIVES[objective]
-
-    model.train()
-    unseen: list[Tensor] = []  # losses of steps not looked at yet
-    started = saved = time.monotonic()
-    spent_before = done.seconds
-    epoch_images = None
-    with tqdm(total=steps, initial=done.step, desc=label, unit="step", disable=None, mininterval=1.0) as bar:
-        for step in range(done.step, steps):
-            epoch, position = divmod(step, steps_an_epoch)
-            if epoch_images is None or position == 0:
-                epoch_images = images.epoch(seed, epoch)
-            x = as_floats(epoch_images[position * batch : (position + 1) * batch])
-
-            for group in optimiser.param_groups:
-                group["lr"] = schedule.learning_rate_at(step / steps)
-            try:
-                output = model(x, generator(device, seed, "noise", step))
-            except NotFiniteError:
-                raise _diverged(step, schedule, checkpoint) from None
-            loss = loss_of(output, kl_weight=schedule.kl_weight_at(step / steps), **strength)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-
-            unseen.append(loss.detach())
-            end_of_epoch = position == steps_an_epoch - 1
-            if end_of_epoch or len(unseen) == _STEPS_BETWEEN_LOOKS:
-                done.loss_sum += _look(unseen, model, step, schedule, checkpoint)
-                unseen.clear()
-                done.step, done.seconds = step + 1, spent_before + time.monotonic() - started
-                if end_of_epoch:
-                    done.losses.append(done.loss_sum / steps_an_epoch)
-                    done.loss_sum = 0.0
-                    bar.set_postfix(epoch=f"{epoch + 1}/{schedule.epochs}", loss=f"{done.losses[-1]:.1f}")
-                if checkpoint is not None and time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS:
-                    _save(checkpoint, fingerprint, model, optimiser, done)
-                    saved = time.monotonic()
-            bar.update()
-    if checkpoint is not None:
-        _save(checkpoint, fingerprint, model, optimiser, done)
-    return done
+    run = Run("run", model, seed, schedule, dict(strength), fingerprint)
+    train_together([run], images, objective, checkpoint=checkpoint, label=label)
+    if run.progress.diverged is not None:
+        raise NonFiniteLoss(diverged(run, checkpoint))
+    return run.progress
 
 
-def _look(
-    losses: list[Tensor], model: GenerativeModel, step: int, schedule: Schedule, checkpoint: Path | None
-) -> float:
-    """The sum of losses, once all are known to be finite, and the weights that the last of them led to as well."""
-    values = torch.stack(losses)
-    weights = torch.stack([parameter.detach().sum() for parameter in model.parameters()])
-    finite = torch.cat([values, weights.sum()[None].to(values)]).isfinite()
-    if not finite.all():
-        first = step - len(losses) + 1 + int((~finite).nonzero()[0])
-        raise _diverged(min(first, step), schedule, checkpoint)
-    return float(values.double().sum())
+def train_together(
+    runs: Sequence[Run],
+    images: TrainingImages,
+    objective: str,
+    *,
+    precision: str = "float32",
+    checkpoint: Path | None = None,
+    resume: Path | None = None,
+    label: str = "training",
+) -> None:
+    """Train the models of several runs in place, from their checkpoint if there is one.
+
+    A run that diverges is left where it was, `progress.diverged` says in which step; the others go on.
+
+    Args:
+        runs: of one architecture, their models on one device, their schedules of one length and batch.
+        images: uint8 images in shuffled epochs, on the same device.
+        objective: a name from `vitae.objectives.OBJECTIVES`.
+        precision: of matrix products, see `vitae.compute.precision`.
+        checkpoint: file to resume from and to save to, every 20 seconds and at the end, the one before kept beside it;
+            None saves nothing.
+        resume: another checkpoint to start from, where there is none yet; it may hold more runs than these.
+
+    Raises:
+        InputError: the runs do not fit together, the checkpoint belongs to others, or cannot be read or written.
+        KeyboardInterrupt: the process was asked to stop; a checkpoint of the last step was written.
+    """
+    require_known("objective", objective, OBJECTIVES)
+    if len({(run.schedule.epochs, run.schedule.batch, tuple(run.strength)) for run in runs}) > 1:
+        raise InputError("runs that train together need the same number of epochs, batch and kind of strengths.")
+    keep_freed_memory()
+    device = next(runs[0].model.parameters()).device
+    ranks = Ranks(device)
+    saved = ranks.from_first(_read((checkpoint, resume), runs) if ranks.rank == 0 else {})
+    for run in runs:
+        run.model.train()
+        if run.name in saved:
+            run.progress = saved[run.name].progress
+            run.model.load_state_dict(saved[run.name].weights)
+    threads = torch.get_num_threads() if device.type == "cpu" and ranks.count == 1 else 1
+    going_on = [run for run in runs if run.progress.diverged is None]
+    groups = [Together(part, images, objective, precision, ranks) for part in _parts(going_on, threads)]
+    for group in groups:
+        for run in group.runs:
+            if run.name in saved:
+                group.restore(run, saved[run.name].moments)
+    first = groups[0].runs[0].progress.step if groups else 0
+    loop = _Loop(runs, groups, device, checkpoint if ranks.rank == 0 else None, label, ranks.rank == 0)
+    with workers(len(groups)) as in_parallel, _asked_to_stop() as asked:
+        loop.run(first, in_parallel, asked)
 
 
-def _diverged(step: int, schedule: Schedule, checkpoint: Path | None) -> NonFiniteLoss:
+def _parts(runs: list[Run], most: int) -> list[list[Run]]:
+    count = min(most, len(runs))
+    bounds = [len(runs) * n // count for n in range(count + 1)] if count else []
+    return [runs[start:end] for start, end in pairwise(bounds)]
+
+
+@contextlib.contextmanager
+def _asked_to_stop() -> Iterator[threading.Event]:
+    """Set by the first Ctrl-C or SIGTERM, as batch systems send; the second has its usual effect at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.getsignal(kind) for kind in kinds}
+
+    def note(kind, frame):
+        asked.set()
+        signal.signal(kind, before[kind])
+
+    for kind in kinds:
+        signal.signal(kind, note)
+    try:
+        yield asked
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+class _Loop:
+    """The steps of a training, with what is saved and shown between them."""
+
+    def __init__(self, runs, groups: list[Together], device, checkpoint: Path | None, label: str, shown: bool):
+        self.runs, self.groups, self.checkpoint = runs, groups, checkpoint
+        self.label, self.shown = label, shown
+        self.between_looks = _STEPS_BETWEEN_LOOKS[device.type]
+
+    def run(self, first: int, in_parallel: Callable, asked: threading.Event) -> None:
+        """Steps from `first` to the last; see `train_together`."""
+        if not self.groups:
+            return
+        batch, an_epoch, steps = self.groups[0].batch, self.groups[0].steps_an_epoch, self.groups[0].steps
+        self.going_on = self.alive()
+        self.seconds_before = {run.name: run.progress.seconds for run in self.runs}
+        self.started = self.saved = time.monotonic()
+        self.pause = _SECONDS_BETWEEN_CHECKPOINTS
+        images_a_step = batch * len(self.alive())
+        bar = tqdm(
+            desc=self.label,
+            total=steps * images_a_step,
+            initial=first * images_a_step,
+            unit=" images",
+            unit_scale=True,
+            disable=None if self.shown else True,
+            mininterval=1.0,
+        )
+        self._log(f"{'starts' if first == 0 else 'goes on'} at step {first:,} of {steps:,}")
+        with bar:
+            for step in range(first, steps):
+                list(in_parallel(lambda group, step=step: group.step(step), self.groups))
+                done = step + 1
+                end_of_epoch, stopping = done % an_epoch == 0, asked.is_set()
+                if end_of_epoch or stopping or done % self.between_looks == 0:
+                    self._look(done)
+                    if end_of_epoch:
+                        self._finish_epoch(done // an_epoch, bar, images_a_step * an_epoch)
+                    if not self.alive():
+                        break
+                    if stopping or done == steps or time.monotonic() - self.saved > self.pause:
+                        self._save(last=stopping or done == steps)
+                bar.update(images_a_step)
+                if stopping:
+                    raise KeyboardInterrupt
+        self._log("has done its last step")
+
+    def alive(self) -> list[Run]:
+        """The runs that have not diverged."""
+        return [run for group in self.groups for run in group.runs]
+
+    def _look(self, done: int) -> None:
+        spent = (time.monotonic() - self.started) / len(self.going_on)
+        for group in self.groups:
+            group.look(done)
+        self.groups = [group for group in self.groups if group.runs]
+        alive = self.alive()
+        for run in self.going_on:
+            if run in alive:
+                run.progress.seconds = self.seconds_before[run.name] + spent
+            else:
+                self._log(f"diverged in step {run.progress.diverged:,}", [run])
+        self.going_on = alive
+
+    def _finish_epoch(self, epoch: int, bar: tqdm, images: int) -> None:
+        for group in self.groups:
+            group.finish_epoch()
+        alive = self.alive()
+        if not alive:
+            return
+        elbo = sum(run.progress.elbo for run in alive) / len(alive)
+        bar.set_postfix(epoch=f"{epoch}/{alive[0].schedule.epochs}", ELBO=f"{elbo:.1f}", refresh=False)
+        for run in alive:
+            self._log(f"epoch {epoch}: loss {run.progress.losses[-1]:.3f}, ELBO {run.progress.elbo:.3f}", [run])
+
+    def _log(self, text: str, runs: Sequence[Run] | None = None) -> None:
+        """A line in the log of each run. A log is a convenience: that it cannot be written stops nothing."""
+        for run in runs or self.alive():
+            if run.log is not None and self.shown:
+                with contextlib.suppress(InputError):
+                    append_line(run.log, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {run.name}: {text}")
+
+    def _save(self, last: bool) -> None:
+        if self.checkpoint is None or not self.alive():
+            return
+        started = time.monotonic()
+        try:
+            _save(self.checkpoint, self.runs, self.groups)
+        except InputError as error:
+            if last:
+                raise
+            tqdm.write(f"{error} Training goes on; the last checkpoint stays.", file=sys.stderr)
+        self.saved = time.monotonic()
+        self.pause = max(_SECONDS_BETWEEN_CHECKPOINTS, (self.saved - started) / _PART_FOR_CHECKPOINTS)
+
+
+def diverged(run: Run, checkpoint: Path | None) -> str:
+    """What to tell of a run that diverged."""
     kept = f" The last finite state is in {checkpoint}." if checkpoint and checkpoint.exists() else ""
-    return NonFiniteLoss(
-        f"the loss stopped being finite in step {step}: try a learning rate below {schedule.learning_rate:g} or a "
-        f"longer warm-up.{kept}"
+    return (
+        f"the loss stopped being finite in step {run.progress.diverged}: try a learning rate below "
+        f"{run.schedule.learning_rate:g} or a longer warm-up.{kept}"
     )
 
 
-def _save(path: Path, fingerprint: str, model: GenerativeModel, optimiser: torch.optim.Optimizer, done: Progress):
-    state = {
-        "fingerprint": fingerprint,
-        "model": model.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        **{f.name: getattr(done, f.name) for f in fields(done)},
-    }
-    write_tensors(path, state)
+def previous_of(checkpoint: Path) -> Path:
+    """Where the checkpoint before the last one is kept."""
+    return checkpoint.with_name(checkpoint.name + ".previous")
 
 
-def _restore(path: Path, fingerprint: str, model: GenerativeModel, optimiser: torch.optim.Optimizer) -> Progress:
-    state = read_checkpoint(path)
-    if state.get("fingerprint") != fingerprint:
-        raise InputError(
-            f"{path} belongs to another configuration: give that run's settings again to resume it, or {_RESTART} "
-            f"with these."
-        )
+def _save(path: Path, runs: Sequence[Run], groups: Sequence[Together]) -> None:
+    tensors = {}
+    for group in groups:
+        for run in group.runs:
+            tensors |= {f"{run.name}/weights/{name}": value for name, value in run.model.state_dict().items()}
+            for name, kept in group.moments(run).items():
+                tensors |= {f"{run.name}/{kind}/{name}": value for kind, value in kept.items()}
+    stated = {run.name: {"fingerprint": run.fingerprint, **asdict(run.progress)} for run in runs}
     try:
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        return Progress(**{f.name: state[f.name] for f in fields(Progress)})
-    except (KeyError, ValueError, TypeError, AttributeError, RuntimeError):
-        raise InputError(f"{path} is not a checkpoint of this run: {_RESTART}.") from None
+        write_tensors(path, tensors, stated, previous_of(path))
+    except DiskFullError:
+        # Room for one more is where the one before the last lies.
+        previous_of(path).unlink(missing_ok=True)
+        write_tensors(path, tensors, stated)
 
 
-def read_checkpoint(path: Path) -> dict:
-    """A checkpoint or weights file as a dictionary; tensors only, so that loading never runs code.
+@dataclass
+class _Saved:
+    """What a checkpoint holds of a run; of one that had diverged, only that."""
 
-    Raises:
-        InputError: the file is damaged or holds something else.
-    """
+    progress: Progress
+    weights: dict[str, Tensor]
+    moments: dict[str, dict[str, Tensor]]
+
+
+def _read(paths: Iterable[Path | None], runs: Sequence[Run]) -> dict[str, _Saved]:
+    """The first checkpoint that can be read, or the one before it; empty if there is none."""
+    candidates = [file for path in paths if path for file in (path, previous_of(path)) if file.exists()]
+    damaged: list[InputError] = []
+    for file in candidates:
+        try:
+            tensors, stated = read_tensors(file)
+        except InputError as error:
+            damaged.append(error)
+            continue
+        if damaged:
+            print(f"{damaged[0]}: going on from the one before it, {file.name}.", file=sys.stderr)
+        return _checked(file, tensors, stated, runs)
+    if damaged:
+        raise InputError(f"{damaged[0]}: {_RESTART}.")
+    return {}
+
+
+def _checked(file: Path, tensors: dict[str, Tensor], stated: dict, runs: Sequence[Run]) -> dict[str, _Saved]:
+    found = {}
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise InputError(f"there is no {path}: train that run first.") from None
-    except Exception as error:  # torch raises half a dozen kinds for a damaged file
-        # Its text may advise to load the file without protection, so only its kind is passed on.
-        raise InputError(f"{path} is not a readable checkpoint ({type(error).__name__}): {_RESTART}.") from None
-    if not isinstance(state, dict) or "model" not in state:
-        raise InputError(f"{path} holds no vitae checkpoint: {_RESTART}.")
-    return state
+        if any(stated.get(run.name, {}).get("fingerprint") != run.fingerprint for run in runs):
+            raise InputError(
+                f"{file} belongs to another configuration: give that run's settings again to resume it, or {_RESTART} "
+                f"with these."
+            )
+        for run in runs:
+            about = {name: value for name, value in stated[run.name].items() if name != "fingerprint"}
+            if about.keys() != asdict(run.progress).keys():
+                raise KeyError
+            weights, *kept = (_of(tensors, run, kind) for kind in ("weights", *MOMENTS))
+            moments = {name: dict(zip(MOMENTS, (each[name] for each in kept), strict=True)) for name in kept[0]}
+            found[run.name] = _Saved(Progress(**about), weights or run.model.state_dict(), moments)
+            if {name: value.shape for name, value in found[run.name].weights.items()} != _shapes(run.model):
+                raise KeyError
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(f"{file} is not a checkpoint of this run: {_RESTART}.") from None
+    return found
+
+
+def _shapes(model: GenerativeModel) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in model.state_dict().items()}
+
+
+def _of(tensors: dict[str, Tensor], run: Run, kind: str) -> dict[str, Tensor]:
+    start = f"{run.name}/{kind}/"
+    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from vitae.nets import Gaussian
+from vitae.randomness import Noise
 
 
 @dataclass
@@ -50,12 +51,12 @@ class GenerativeModel(nn.Module, ABC):
     spaces: dict[str, int]
 
     @abstractmethod
-    def infer(self, x: Tensor, generator: torch.Generator | None, samples: int = 1) -> Latents:
+    def infer(self, x: Tensor, noise: Noise | None, samples: int = 1) -> Latents:
         """Sample the posterior.
 
         Args:
             x: images in [0, 1], `batch x channels x height x width`.
-            generator: source of the noise; None takes posterior means, along the same path.
+            noise: a generator, or what was drawn beforehand; None takes posterior means, along the same path.
             samples: draws for each image; the rows of the result are image-major, `(batch * samples) x d`.
         """
 
@@ -64,11 +65,11 @@ class GenerativeModel(nn.Module, ABC):
         """Mean images of latents, `batch x channels x height x width`."""
 
     def log_likelihood(self, x: Tensor, mean: Tensor) -> Tensor:
-        """log p(x | z) in nats, `batch`."""
+        """log p(x | z) in nats for one or several means of each image, image-major, `(batch * samples)`."""
         return self.likelihood.log_prob(x, mean)
 
-    def forward(self, x: Tensor, generator: torch.Generator | None) -> Output:
-        latents = self.infer(x, generator)
+    def forward(self, x: Tensor, noise: Noise | None) -> Output:
+        latents = self.infer(x, noise)
         mean = self.decode(latents.samples)
         return Output(latents, mean, self.log_likelihood(x, mean))
 

@@ -1,9 +1,9 @@
 """The variational autoencoder: z ~ N(0, I), x ~ p(x | decoder(z)), q(z | x) a diagonal Gaussian (poster, [2])."""
 
-import torch
 from torch import Tensor, nn
 
 from vitae.models.base import GenerativeModel, Latents
+from vitae.randomness import Noise
 
 
 class VAE(GenerativeModel):
@@ -14,9 +14,9 @@ class VAE(GenerativeModel):
         self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
         self.spaces = {"z": latents}
 
-    def infer(self, x: Tensor, generator: torch.Generator | None, samples: int = 1) -> Latents:
+    def infer(self, x: Tensor, noise: Noise | None, samples: int = 1) -> Latents:
         posterior = self.encoder(x).repeat(samples)
-        return Latents({"z": posterior}, {"z": posterior.sample(generator)})
+        return Latents({"z": posterior}, {"z": posterior.sample(noise)})
 
     def decode(self, z: dict[str, Tensor]) -> Tensor:
         return self.likelihood.mean(self.decoder(z["z"]))

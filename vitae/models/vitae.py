@@ -7,10 +7,10 @@ C-VITAE (conditional) first undoes the perspective it has just inferred and read
 `q(z_P | x) q(z_A | T_-gamma(x))` with gamma = decoder_P(z_P): the encoder mirrors the decoder.
 """
 
-import torch
 from torch import Tensor, nn
 
 from vitae.models.base import GenerativeModel, Latents
+from vitae.randomness import Noise
 from vitae.transforms import Transformation
 
 
@@ -35,14 +35,14 @@ class VITAE(GenerativeModel):
         self.spaces = dict(spaces)
         self.conditional = conditional
 
-    def infer(self, x: Tensor, generator: torch.Generator | None, samples: int = 1) -> Latents:
+    def infer(self, x: Tensor, noise: Noise | None, samples: int = 1) -> Latents:
         q_P = self.encoder_P(x).repeat(samples)
-        z_P = q_P.sample(generator)
+        z_P = q_P.sample(noise)
         if self.conditional:
             q_A = self.encoder_A(self.undo_perspective(x.repeat_interleave(samples, 0), z_P))
         else:
             q_A = self.encoder_A(x).repeat(samples)
-        return Latents({"z_A": q_A, "z_P": q_P}, {"z_A": q_A.sample(generator), "z_P": z_P})
+        return Latents({"z_A": q_A, "z_P": q_P}, {"z_A": q_A.sample(noise), "z_P": z_P})
 
     def undo_perspective(self, x: Tensor, z_P: Tensor) -> Tensor:
         """`T_-gamma(x)` with gamma = decoder_P(z_P): the image as the appearance encoder of C-VITAE sees it."""

@@ -550,7 +550,10 @@ def _in_threads(kernel: Callable, batch: int, *arguments) -> None:
         kernel(*arguments, 0, batch)
         return
     bounds = [batch * n // threads for n in range(threads + 1)]
-    parts = [_pool(threads).submit(kernel, *arguments, *part) for part in pairwise(bounds)]
+    own, *others = pairwise(bounds)
+    # This thread takes a part too: waking another one takes about as long as a small kernel runs.
+    parts = [_pool(threads - 1).submit(kernel, *arguments, *part) for part in others]
+    kernel(*arguments, *own)
     for part in parts:
         part.result()
 

@@ -1,0 +1,282 @@
+"""Benchmarks of training: `vitae bench train`. The competitor, the limit and ours in one run on one machine.
+
+The competitor is what one writes first: a `DataLoader` that augments image by image with PIL in two worker processes,
+and a step that asks for its loss. It trains the same network, our model, so that only the way of training differs. The
+limit is the rate of a large float32 matrix product on the same threads; only operations in matrix products count.
+"""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from vitae import results
+from vitae.bench.measure import machine
+from vitae.compute import Ranks, keep_freed_memory, workers
+from vitae.data.mnist import MAX_ROTATION, MAX_TRANSLATION, MNIST
+from vitae.experiments import Configuration, architecture_and_objective, build, configure
+from vitae.objectives import OBJECTIVES
+from vitae.randomness import generator
+from vitae.together import Run, Together
+from vitae.train import train_together
+
+SCHEMA = 1
+TOGETHER = 10
+# Models and batches whose runs are trained in turn and together.
+BATCHES = [("vae", 256), ("c-vitae", 256), ("c-vitae", 64)]
+_STEPS = 15  # an epoch of 4,000 embedded digits in batches of 256
+# Shares of a step's time: how the names of the profiler's events begin.
+_KINDS = {
+    "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"),
+    "transformation": ("vitae::",),
+    "optimiser": ("aten::_fused_adam_", "Optimizer."),
+}
+
+
+def the_authors(model: str = "c-vitae") -> Configuration:
+    """Our model with the widths of the authors' networks: 512 and 256, means and variances in networks of their own."""
+    return dataclasses.replace(
+        configure("mnist", model, "full"), network="mlp-separate", widths=(512, 256), widths_of_vae=(512, 256)
+    )
+
+
+class _Augmented(TorchDataset):
+    """One digit under a new perspective for each index, as one writes it with PIL."""
+
+    def __init__(self, digits: MNIST):
+        self.images = [Image.fromarray(image[0].numpy()) for image in digits.upright]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        rotation, dx, dy = (torch.rand(3) * 2 - 1).tolist()
+        moved = self.images[index].rotate(
+            rotation * MAX_ROTATION,
+            resample=Image.Resampling.BILINEAR,
+            translate=(dx * MAX_TRANSLATION, dy * MAX_TRANSLATION),
+        )
+        return torch.from_numpy(np.asarray(moved, np.float32) / 255)[None]
+
+
+def _medians(repeats: int, **works: Callable[[], float]) -> dict[str, float]:
+    """The median of what each work returns, the works taking turns, after one round that does not count."""
+    found: dict[str, list[float]] = {name: [] for name in works}
+    for n in range(repeats + 1):
+        for name, work in works.items():
+            value = work()
+            if n:
+                found[name].append(value)
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def _plain(configuration: Configuration, digits: MNIST) -> Callable[[], float]:
+    """Images a second of the competitor, an epoch at a time; its workers are started before the clock."""
+    model = build(configuration, digits.shape).train()
+    optimiser = torch.optim.Adam(model.parameters(), lr=configuration.schedule.learning_rate)
+    loader = DataLoader(
+        _Augmented(digits), batch_size=256, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True
+    )
+
+    def epoch() -> float:
+        started, images = time.perf_counter(), 0
+        for x in loader:
+            loss = OBJECTIVES["elbo"](model(x, generator("cpu", 0, "benchmark")))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            loss.item()
+            images += len(x)
+        return images / (time.perf_counter() - started)
+
+    return epoch
+
+
+def _runs(configuration: Configuration, digits: MNIST, count: int) -> list[Run]:
+    return [
+        Run(f"{seed}", build(dataclasses.replace(configuration, seed=seed), digits.shape), seed, configuration.schedule)
+        for seed in range(count)
+    ]
+
+
+def _ours(configuration: Configuration, digits: MNIST, precision: str) -> Callable[[], float]:
+    """Images a second of the whole loop over an epoch: order, augmentation, steps, looks."""
+    short = dataclasses.replace(configuration.schedule, epochs=1)
+
+    def epoch() -> float:
+        [run] = _runs(dataclasses.replace(configuration, schedule=short), digits, 1)
+        started = time.perf_counter()
+        train_together([run], digits, "elbo", precision=precision)
+        return _STEPS * 256 / (time.perf_counter() - started)
+
+    return epoch
+
+
+def _step(configuration: Configuration, digits: MNIST) -> tuple[Callable[[], float], Callable[[], None]]:
+    """Images a second of steps alone, and one step."""
+    [group], step = _groups(configuration, digits, 1, 1)
+
+    def some() -> float:
+        started = time.perf_counter()
+        for _ in range(_STEPS):
+            step()
+        return _STEPS * group.batch / (time.perf_counter() - started)
+
+    return some, step
+
+
+def _groups(configuration: Configuration, digits: MNIST, runs: int, groups: int):
+    """Groups of runs that are in the middle of an epoch, and a step of the first of them."""
+    long = dataclasses.replace(configuration, schedule=dataclasses.replace(configuration.schedule, epochs=1_000))
+    objective, ranks = architecture_and_objective(configuration.model)[1], Ranks(torch.device("cpu"))
+    all_runs = _runs(long, digits, runs)
+    parts = [all_runs[n::groups] for n in range(groups)]
+    made = [Together(part, digits, objective, "float32", ranks) for part in parts]
+    for group in made:
+        group.step(0)
+    numbers = iter(range(1, 10**9))
+
+    def step() -> None:
+        # Within one epoch, so that no new one is made.
+        made[0].step(next(numbers) % made[0].steps_an_epoch)
+
+    return made, step
+
+
+def _shares(step: Callable[[], None]) -> dict[str, float]:
+    """What a step's time goes to, as parts of it; the rest is elementwise arithmetic, and Python."""
+    step()
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
+        started = time.perf_counter()
+        for _ in range(_STEPS):
+            step()
+        spent = time.perf_counter() - started
+    events = [(event.key, event.self_cpu_time_total * 1e-6) for event in profiled.key_averages()]
+    found = {
+        kind: sum(seconds for name, seconds in events if name.startswith(starts)) / spent
+        for kind, starts in _KINDS.items()
+    }
+    arithmetic = sum(seconds for name, seconds in events if name.startswith("aten::")) / spent
+    found["other arithmetic"] = (
+        arithmetic
+        - found["matrix products"]
+        - sum(seconds for name, seconds in events if name == "aten::_fused_adam_") / spent
+    )
+    return {**found, "Python and dispatch": 1 - sum(found.values())}
+
+
+def _operations(step: Callable[[], None], images: int) -> float:
+    """Float operations in matrix products for each image of a step, forward and backward, as torch counts them."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops() / images
+
+
+def _many(model: str, batch: int, digits: MNIST, repeats: int) -> dict:
+    """Ten runs in turn against ten together: images a second of all, steps alone."""
+    plain = configure("mnist", model, "full")
+    configuration = dataclasses.replace(plain, schedule=dataclasses.replace(plain.schedule, batch=batch))
+    threads = torch.get_num_threads()
+    [alone], one_step = _groups(configuration, digits, 1, 1)
+    groups, _ = _groups(configuration, digits, TOGETHER, threads)
+    batched, batched_step = _groups(configuration, digits, TOGETHER, 1)
+
+    def rate(work: Callable[[], None], images: int) -> float:
+        started = time.perf_counter()
+        work()
+        return images / (time.perf_counter() - started)
+
+    def in_turn() -> None:
+        for _ in range(TOGETHER):
+            one_step()
+
+    with workers(threads) as in_threads:
+        found = _medians(
+            repeats,
+            in_turn=lambda: rate(in_turn, TOGETHER * alone.batch),
+            one_batch=lambda: rate(batched_step, TOGETHER * batched[0].batch),
+            together=lambda: rate(
+                lambda: list(in_threads(lambda group: group.step(1), groups)), TOGETHER * alone.batch
+            ),
+        )
+    return {
+        "model": model,
+        "batch": batch,
+        "runs": TOGETHER,
+        "operations an image": _operations(one_step, alone.batch),
+        **{f"{name.replace('_', ' ')}, images a second": value for name, value in found.items()},
+    }
+
+
+def run(repeats: int = 5) -> dict:
+    """Measure everything, on as many threads as torch uses; some minutes."""
+    keep_freed_memory()
+    digits = MNIST.load("train", source="embedded", size=4_000)
+    authors = the_authors()
+    shown = tqdm(total=3 + len(BATCHES), disable=None, unit="part")
+    limits = machine()
+    shown.update()
+    step_rate, step = _step(authors, digits)
+    one = _medians(
+        repeats,
+        plain=_plain(authors, digits),
+        ours=_ours(authors, digits, "float32"),
+        bf16=_ours(authors, digits, "bf16"),
+        step=step_rate,
+    )
+    shown.update()
+    operations, shares = _operations(step, 256), _shares(step)
+    shown.update()
+    many = []
+    for model, batch in BATCHES:
+        many.append(_many(model, batch, digits, repeats))
+        shown.update()
+    shown.close()
+    return {
+        "schema": SCHEMA,
+        "command": "vitae bench train",
+        "repeats": repeats,
+        "threads": torch.get_num_threads(),
+        "machine": limits,
+        "one run": {
+            "parameters": build(authors, digits.shape).parameter_count(),
+            "operations an image": operations,
+            **{f"{name}, images a second": value for name, value in one.items()},
+            "shares of a step": shares,
+        },
+        "many runs": many,
+        **results.environment(torch.device("cpu")),
+    }
+
+
+def summary(found: dict) -> str:
+    """A record as a person wants to read it in a terminal."""
+    one, limit = found["one run"], found["machine"]["operations a second"]
+
+    def share(images: float, operations: float) -> str:
+        return f"{images * operations / limit:.0%} of {limit / 1e9:.0f} GFLOP/s"
+
+    plain, operations = one["plain, images a second"], one["operations an image"]
+    lines = [f"C-VITAE, {one['parameters']:,} parameters, {found['threads']} threads, images/s:"]
+    for name in ("ours", "bf16", "step"):
+        rate = one[f"{name}, images a second"]
+        lines.append(f"  {name}: {rate:,.0f}, {rate / plain:.2f} x plain ({plain:,.0f}), {share(rate, operations)}")
+    shares = ", ".join(f"{name} {part:.0%}" for name, part in one["shares of a step"].items())
+    lines.append(f"  a step's time: {shares}")
+    for row in found["many runs"]:
+        turn, together = row["in turn, images a second"], row["together, images a second"]
+        lines.append(
+            f"{row['runs']} runs of {row['model']}, batch {row['batch']}: together {together:,.0f}, "
+            f"in turn {turn:,.0f}, {together / turn:.2f} x, {share(together, row['operations an image'])}"
+        )
+    return "\n".join(lines)
