@@ -1,10 +1,6 @@
 import dataclasses
 import runpy
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +11,6 @@ from vitae import MNIST, InputError, configure, experiments, load_model, results
 from vitae.data import Source
 from vitae.evaluate import codes
 from vitae.experiments import ROWS, build, load_data
-from vitae.files import read_tensors
 from vitae.metrics.neighbours import accuracy
 
 SHAPE = (1, 28, 28)
@@ -211,41 +206,6 @@ def test_training_and_test_digits_come_from_one_source(monkeypatch):
     monkeypatch.setattr(MNIST, "load", classmethod(load))
     with pytest.raises(InputError, match=r"training digits are from download.* and test digits from embedded"):
         load_data(configure("mnist", "vae", "smoke"), None, "auto")
-
-
-def test_killed_for_real_and_started_again_is_never_killed(tmp_path, monkeypatch):
-    """kill -9 in the middle of training, then the same command: the weights are those of an undisturbed run."""
-    program = (
-        "import sys, torch; torch.set_num_threads(1)\n"
-        "from vitae import configure, run, train\n"
-        "train._SECONDS_BETWEEN_CHECKPOINTS = 0.0; train._STEPS_BETWEEN_LOOKS['cpu'] = 5\n"
-        "run(configure('mnist', 'vae', 'smoke', epochs=int(sys.argv[1])), device='cpu')\n"
-    )
-    # Killed at its first checkpoint, which leaves nearly all of the run to be killed in, whatever the machine's speed.
-    epochs = 8
-    command = [sys.executable, "-c", program, str(epochs)]
-    name = f"runs/smoke/mnist/vae-seed0-epochs={epochs}"
-
-    def weights(home):
-        return read_tensors(home / f"{name}.safetensors")[0]
-
-    monkeypatch.setenv("VITAE_HOME", str(tmp_path / "killed"))
-    process = subprocess.Popen(command)
-    checkpoint = tmp_path / "killed" / f"{name}.checkpoint"
-    deadline = time.monotonic() + 120
-    while not checkpoint.exists():
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not (tmp_path / "killed" / f"{name}.safetensors").exists()
-    subprocess.run(command, check=True)
-
-    monkeypatch.setenv("VITAE_HOME", str(tmp_path / "undisturbed"))
-    run(configure("mnist", "vae", "smoke", epochs=epochs), device="cpu")
-    killed, undisturbed = weights(tmp_path / "killed"), weights(tmp_path / "undisturbed")
-    assert all(torch.equal(killed[key], undisturbed[key]) for key in undisturbed)
 
 
 def test_the_books_example_of_a_model_of_ones_own_runs_and_learns(capsys):

@@ -199,7 +199,7 @@ def test_a_full_disk_stops_no_training_until_its_end(tmp_path, monkeypatch, caps
     assert same(trained(checkpoint=checkpoint)[0], expected)
 
 
-def test_asked_to_stop_it_saves_the_step_it_is_in(tmp_path, monkeypatch):
+def test_asked_to_stop_it_saves_a_checkpoint_at_the_next_look(tmp_path, monkeypatch):
     expected, _ = trained()
     real, calls = training.OBJECTIVES["beta-tc"], []
 
@@ -215,7 +215,7 @@ def test_asked_to_stop_it_saves_the_step_it_is_in(tmp_path, monkeypatch):
         context.setitem(training.OBJECTIVES, "beta-tc", objective)
         with pytest.raises(KeyboardInterrupt):
             trained(checkpoint=checkpoint)
-    assert read_tensors(checkpoint)[1]["run"]["step"] == 6
+    assert read_tensors(checkpoint)[1]["run"]["step"] == 8
     assert signal.getsignal(signal.SIGTERM) is before
     assert same(trained(checkpoint=checkpoint)[0], expected)
 

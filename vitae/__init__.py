@@ -7,7 +7,7 @@ print(record["scores"]["predictability"]["z_A"]["digit"])
 
 from vitae.data import MNIST, Dataset
 from vitae.errors import InputError
-from vitae.experiments import Configuration, build, configure, load_model, run
+from vitae.experiments import Configuration, build, configure, load_model, run, run_together
 from vitae.likelihoods import Bernoulli, GaussianPixels
 from vitae.metrics.dscore import d_score
 from vitae.metrics.spaces import predictability
@@ -42,4 +42,5 @@ __all__ = [
     "load_model",
     "predictability",
     "run",
+    "run_together",
 ]

@@ -7,7 +7,7 @@ model, whose parameters are views of the common tensors, and its own part of the
 checkpoint, nothing tells that it was not alone; its numbers are those it gets alone, but for rounding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -91,7 +91,7 @@ class Together:
         self._images, self._loss_of, self._precision, self._ranks = images, OBJECTIVES[objective], precision, ranks
         self.batch = min(runs[0].schedule.batch, len(images))
         self.steps_an_epoch = len(images) // self.batch
-        self.steps = runs[0].schedule.epochs * self.steps_an_epoch
+        self.last = runs[0].schedule.epochs * self.steps_an_epoch
         self._epoch: int | None = None
         self._unseen: list[Tensor] = []  # losses and ELBOs of steps not looked at yet
         self._noise_shapes: list[torch.Size] | None = None
@@ -111,11 +111,13 @@ class Together:
         for name, values in self._parameters.items():
             for own, row in zip(self._rows[name], values.detach(), strict=True):
                 own.data = row
+        # What gradients are for.
+        self._leaves = list(self._parameters.values()) or list(models[0].parameters())
         for name, values in self._buffers.items():
             for model, row in zip(models, values, strict=True):
                 model.get_buffer(name).data = row
         schedules = [run.schedule for run in self.runs]
-        done = [number / self.steps for number in range(self.steps)]
+        done = [number / self.last for number in range(self.last)]
         # For all steps at once, because sending a number to a GPU takes longer than a step's arithmetic on it.
         kl_weights = [[schedule.kl_weight_at(part) for schedule in schedules] for part in done]
         self._kl_weights = torch.tensor(kl_weights, device=self.device)
@@ -137,6 +139,11 @@ class Together:
                 kept = {kind: moments[name][kind].to(self.device) for kind in MOMENTS}
                 step = torch.tensor(float(run.progress.step), device=self.device)
                 self._optimiser.state[parameter] = {"step": step, **kept}
+
+    def steps(self, numbers: Iterable[int]) -> None:
+        """Several steps of every run, in order."""
+        for number in numbers:
+            self.step(number)
 
     def step(self, number: int) -> None:
         """One step of every run. Runs that cannot take it are parted with, and the others take it without them."""
@@ -185,9 +192,8 @@ class Together:
             else:
                 arguments = (self._parameters, self._buffers, x, noise, kl_weights, self._strength)
                 losses, elbos = vmap(self._pass_of_one)(*arguments)
-        for parameters in (self._parameters.values(), *(run.model.parameters() for run in self.runs)):
-            for parameter in parameters:
-                parameter.grad = None
+        for parameter in self._leaves:
+            parameter.grad = None
         # A mean over the whole batch is the sum of each process's mean, weighted by its part.
         part = images.shape[1] / self.batch
         (losses.sum() * part).backward()
@@ -207,10 +213,9 @@ class Together:
         return self._loss_of(output, kl_weight=kl_weight, **strength), elbo
 
     def _update(self, number: int) -> None:
-        leaves = list(self._parameters.values()) or list(self.runs[0].model.parameters())
-        self._ranks.sum([leaf.grad for leaf in leaves if leaf.grad is not None])
+        self._ranks.sum([leaf.grad for leaf in self._leaves if leaf.grad is not None])
         for group, run in zip(self._optimiser.param_groups, self.runs, strict=True):
-            group["lr"] = run.schedule.learning_rate_at(number / self.steps)
+            group["lr"] = run.schedule.learning_rate_at(number / self.last)
         self._optimiser.step()
 
     def look(self, done: int) -> None:

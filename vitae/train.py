@@ -5,8 +5,9 @@ configuration, the seed and s (see `randomness`), so a checkpoint holds weights,
 that was killed anywhere ends with the weights of the one that was not (bit for bit on a CPU with as many threads; on a
 GPU the spatial transformer's gradient adds in no fixed order).
 
-Several runs are one training (see `together`). On a GPU they are one batch; on a CPU each thread takes its part of
-them, because two threads that share one small matrix product spend their time waiting for one another.
+Several runs are one training. On a GPU they are one batch of models (see `together`). On a CPU each thread takes whole
+runs in turn: two threads that share one small matrix product wait for one another, and ten models side by side leave
+the caches; so each run also gets there, bit for bit, the numbers that it gets alone on one thread.
 """
 
 import contextlib
@@ -16,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -36,6 +36,8 @@ _SECONDS_BETWEEN_CHECKPOINTS = 20.0
 _PART_FOR_CHECKPOINTS = 0.02
 # Losses are looked at together, beside at the end of each epoch: on a GPU each look waits for all work before it.
 _STEPS_BETWEEN_LOOKS = {"cpu": 10, "cuda": 1_000}
+# How many runs step as one batch of models; the benchmark page shows both ways on a CPU.
+_RUNS_A_BATCH = {"cpu": 1, "cuda": 1_000}
 _RESTART = "train again with --restart"
 
 
@@ -110,23 +112,22 @@ def train_together(
         if run.name in saved:
             run.progress = saved[run.name].progress
             run.model.load_state_dict(saved[run.name].weights)
-    threads = torch.get_num_threads() if device.type == "cpu" and ranks.count == 1 else 1
     going_on = [run for run in runs if run.progress.diverged is None]
-    groups = [Together(part, images, objective, precision, ranks) for part in _parts(going_on, threads)]
+    size = _RUNS_A_BATCH[device.type]
+    groups = [
+        Together(going_on[start : start + size], images, objective, precision, ranks)
+        for start in range(0, len(going_on), size)
+    ]
     for group in groups:
         for run in group.runs:
             if run.name in saved:
                 group.restore(run, saved[run.name].moments)
     first = groups[0].runs[0].progress.step if groups else 0
     loop = _Loop(runs, groups, device, checkpoint if ranks.rank == 0 else None, label, ranks.rank == 0)
-    with workers(len(groups)) as in_parallel, _asked_to_stop() as asked:
+    # Sums over processes must come in the same order in all of them.
+    count = min(torch.get_num_threads(), len(groups)) if ranks.count == 1 else 1
+    with workers(count) as in_parallel, _asked_to_stop() as asked:
         loop.run(first, in_parallel, asked)
-
-
-def _parts(runs: list[Run], most: int) -> list[list[Run]]:
-    count = min(most, len(runs))
-    bounds = [len(runs) * n // count for n in range(count + 1)] if count else []
-    return [runs[start:end] for start, end in pairwise(bounds)]
 
 
 @contextlib.contextmanager
@@ -164,7 +165,7 @@ class _Loop:
         """Steps from `first` to the last; see `train_together`."""
         if not self.groups:
             return
-        batch, an_epoch, steps = self.groups[0].batch, self.groups[0].steps_an_epoch, self.groups[0].steps
+        batch, an_epoch, steps = self.groups[0].batch, self.groups[0].steps_an_epoch, self.groups[0].last
         self.going_on = self.alive()
         self.seconds_before = {run.name: run.progress.seconds for run in self.runs}
         self.started = self.saved = time.monotonic()
@@ -181,19 +182,19 @@ class _Loop:
         )
         self._log(f"{'starts' if first == 0 else 'goes on'} at step {first:,} of {steps:,}")
         with bar:
-            for step in range(first, steps):
-                list(in_parallel(lambda group, step=step: group.step(step), self.groups))
-                done = step + 1
-                end_of_epoch, stopping = done % an_epoch == 0, asked.is_set()
-                if end_of_epoch or stopping or done % self.between_looks == 0:
-                    self._look(done)
-                    if end_of_epoch:
-                        self._finish_epoch(done // an_epoch, bar, images_a_step * an_epoch)
-                    if not self.alive():
-                        break
-                    if stopping or done == steps or time.monotonic() - self.saved > self.pause:
-                        self._save(last=stopping or done == steps)
-                bar.update(images_a_step)
+            done = first
+            while done < steps and self.alive():
+                start = done
+                done = min(start - start % an_epoch + an_epoch, start - start % self.between_looks + self.between_looks)
+                list(in_parallel(lambda group, span=range(start, done): group.steps(span), self.groups))
+                stopping = asked.is_set()
+                self._look(done)
+                if done % an_epoch == 0:
+                    self._finish_epoch(done // an_epoch, bar)
+                last = stopping or done == steps
+                if last or time.monotonic() - self.saved > self.pause:
+                    self._save(last)
+                bar.update((done - start) * images_a_step)
                 if stopping:
                     raise KeyboardInterrupt
         self._log("has done its last step")
@@ -215,7 +216,7 @@ class _Loop:
                 self._log(f"diverged in step {run.progress.diverged:,}", [run])
         self.going_on = alive
 
-    def _finish_epoch(self, epoch: int, bar: tqdm, images: int) -> None:
+    def _finish_epoch(self, epoch: int, bar: tqdm) -> None:
         for group in self.groups:
             group.finish_epoch()
         alive = self.alive()

@@ -5,22 +5,22 @@ whole model, by torch's own matrix exponential, `affine_grid` and `grid_sample`.
 """
 
 import math
-import statistics
 import time
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from vitae import evaluate, results
-from vitae.bench.measure import machine
+from vitae.bench.measure import PlainAffine, machine, matrix_rate, medians
 from vitae.bench.train import the_authors
-from vitae.compute import keep_freed_memory
 from vitae.data.base import as_floats
 from vitae.data.mnist import MNIST
 from vitae.experiments import build
+from vitae.models.base import GenerativeModel
 from vitae.models.vitae import VITAE
 from vitae.nets import gaussian_log_prob
 from vitae.randomness import generator
@@ -28,15 +28,7 @@ from vitae.randomness import generator
 SCHEMA = 1
 SAMPLES = 1_000
 _IMAGES = 20
-
-
-def _plain_warp(images: Tensor, gamma: Tensor) -> Tensor:
-    generators = torch.zeros(len(gamma), 3, 3)
-    generators[:, 0, 0], generators[:, 0, 1], generators[:, 0, 2] = gamma[:, 0], gamma[:, 1], gamma[:, 4]
-    generators[:, 1, 0], generators[:, 1, 1], generators[:, 1, 2] = gamma[:, 2], gamma[:, 3], gamma[:, 5]
-    maps = torch.linalg.matrix_exp(generators)[:, :2]
-    grid = F.affine_grid(maps, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+_PLAIN = PlainAffine()
 
 
 @torch.no_grad()
@@ -47,9 +39,9 @@ def plain_log_weights(model, x: Tensor, samples: int, noise: torch.Generator) ->
         q_P = model.encoder_P(copies)
         z_P = q_P.sample(noise)
         gamma = model.decoder_P(z_P)
-        q_A = model.encoder_A(_plain_warp(copies, -gamma))
+        q_A = model.encoder_A(_PLAIN.warp(copies, gamma, inverse=True))
         z_A = q_A.sample(noise)
-        mean = _plain_warp(torch.sigmoid(model.decoder_A(z_A)), gamma)
+        mean = _PLAIN.warp(torch.sigmoid(model.decoder_A(z_A)), gamma)
         parts = [(q_A, z_A), (q_P, z_P)]
     else:
         q = model.encoder(copies)
@@ -66,70 +58,72 @@ def plain_log_weights(model, x: Tensor, samples: int, noise: torch.Generator) ->
 def _operations(model_name: str) -> float:
     """Float operations in the matrix products that log p(x) of one image cannot do without."""
     images = torch.zeros(1, 1, 28, 28)
-    from torch.utils.flop_counter import FlopCounterMode
-
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         evaluate.log_weights(build(the_authors(model_name), (1, 28, 28)), images, SAMPLES, generator("cpu", 0, "x"))
     return counter.get_total_flops()
 
 
-def _rows(model_name: str, images: Tensor, repeats: int) -> dict:
-    model = build(the_authors(model_name), tuple(images.shape[1:])).eval()
+def _plain(model: GenerativeModel, images: Tensor) -> float:
+    noise, values = generator("cpu", 0, "benchmark"), []
+    for x in as_floats(images).split(1):
+        weights = plain_log_weights(model, x, SAMPLES, noise).double()
+        values.append(weights.logsumexp(0) - math.log(SAMPLES))
+    return float(torch.stack(values).mean())
 
-    def plain() -> float:
-        noise, values = generator("cpu", 0, "benchmark"), []
-        for x in as_floats(images).split(1):
-            weights = plain_log_weights(model, x, SAMPLES, noise).double()
-            values.append(weights.logsumexp(0) - math.log(SAMPLES))
-        return float(torch.stack(values).mean())
 
-    def ours(precision: str) -> Callable[[], float]:
-        return lambda: evaluate.log_likelihood(model, images, samples=SAMPLES, seed=0, precision=precision).mean
+def _timed(work: Callable[[], float], nats: list[float]) -> Callable[[], float]:
+    """Seconds an image; what the work returns is kept aside."""
 
-    works = {"plain": plain, "float32": ours("float32"), "bf16": ours("bf16")}
-    spent: dict[str, list[float]] = {name: [] for name in works}
-    nats = {}
-    for n in range(repeats + 1):
-        for name, work in works.items():
-            started = time.perf_counter()
-            nats[name] = work()
-            if n:
-                spent[name].append((time.perf_counter() - started) / len(images))
-    return {
-        "model": model_name,
-        "samples": SAMPLES,
-        "parameters": model.parameter_count(),
-        "operations an image": _operations(model_name),
-        **{f"{name}, seconds an image": statistics.median(times) for name, times in spent.items()},
-        **{f"{name}, nats": value for name, value in nats.items()},
-    }
+    def seconds() -> float:
+        started = time.perf_counter()
+        nats.append(work())
+        return (time.perf_counter() - started) / _IMAGES
+
+    return seconds
 
 
 def run(repeats: int = 5) -> dict:
     """Measure everything, on as many threads as torch uses; some minutes."""
-    keep_freed_memory()
     images = MNIST.load("test", source="embedded", size=_IMAGES).observe(0, "benchmark").images
-    limits = machine()
-    rows = [_rows(name, images, repeats) for name in tqdm(("vae", "c-vitae"), disable=None, unit="model")]
+    models = {name: build(the_authors(name), tuple(images.shape[1:])).eval() for name in ("vae", "c-vitae")}
+    rows: dict[str, dict] = {name: {"model": name, "samples": SAMPLES} for name in models}
+    works: dict[str, dict[str, Callable[[], float]]] = {name: {} for name in models}
+    for name, model in models.items():
+        works[name]["plain"] = lambda model=model: _plain(model, images)
+        for precision in ("float32", "bf16"):
+            works[name][precision] = lambda model=model, precision=precision: (
+                evaluate.log_likelihood(model, images, samples=SAMPLES, seed=0, precision=precision).mean
+            )
+    # The plain way first, because our own evaluation changes how the whole process keeps its memory.
+    order = [(name, "plain") for name in models] + [(name, kind) for name in models for kind in ("float32", "bf16")]
+    for name, kind in tqdm(order, disable=None, unit="part"):
+        nats: list[float] = []
+        found = medians(repeats, **{kind: _timed(works[name][kind], nats)}, limit=matrix_rate)
+        rows[name] |= {
+            f"{kind}, seconds an image": found[kind],
+            f"{kind}, nats": nats[-1],
+            f"{kind}, limit, operations a second": found["limit"],
+        }
+    for name, model in models.items():
+        rows[name] |= {"parameters": model.parameter_count(), "operations an image": _operations(name)}
     return {
         "schema": SCHEMA,
         "command": "vitae bench evaluate",
         "repeats": repeats,
         "threads": torch.get_num_threads(),
-        "machine": limits,
-        "log p(x)": rows,
+        "machine": machine(),
+        "log p(x)": list(rows.values()),
         **results.environment(torch.device("cpu")),
     }
 
 
 def summary(found: dict) -> str:
     """A record as a person wants to read it in a terminal."""
-    limit = found["machine"]["operations a second"]
     lines = [f"log p(x), K = {SAMPLES:,}, {found['threads']} threads, milliseconds an image:"]
     for row in found["log p(x)"]:
         plain = row["plain, seconds an image"]
         for name in ("float32", "bf16"):
-            seconds = row[f"{name}, seconds an image"]
+            seconds, limit = row[f"{name}, seconds an image"], row[f"{name}, limit, operations a second"]
             lines.append(
                 f"  {row['model']}, {name}: {seconds * 1e3:.1f}, {plain / seconds:.2f} x plain ({plain * 1e3:.1f}), "
                 f"{row['operations an image'] / seconds / limit:.0%} of {limit / 1e9:.0f} GFLOP/s"

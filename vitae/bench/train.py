@@ -1,12 +1,12 @@
 """Benchmarks of training: `vitae bench train`. The competitor, the limit and ours in one run on one machine.
 
 The competitor is what one writes first: a `DataLoader` that augments image by image with PIL in two worker processes,
-and a step that asks for its loss. It trains the same network, our model, so that only the way of training differs. The
-limit is the rate of a large float32 matrix product on the same threads; only operations in matrix products count.
+the transformation by torch's own matrix exponential, `affine_grid` and `grid_sample`, and a step that asks for its
+loss. The networks are the same. The limit is the rate of a large float32 matrix product on the same threads, measured
+in turn with the work; only operations in matrix products count.
 """
 
 import dataclasses
-import statistics
 import time
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from vitae import results
-from vitae.bench.measure import machine
+from vitae.bench.measure import PlainAffine, machine, matrix_rate, medians
 from vitae.compute import Ranks, keep_freed_memory, workers
 from vitae.data.mnist import MAX_ROTATION, MAX_TRANSLATION, MNIST
 from vitae.experiments import Configuration, architecture_and_objective, build, configure
@@ -35,6 +35,7 @@ TOGETHER = 10
 # Models and batches whose runs are trained in turn and together.
 BATCHES = [("vae", 256), ("c-vitae", 256), ("c-vitae", 64)]
 _STEPS = 15  # an epoch of 4,000 embedded digits in batches of 256
+_EPOCHS = 3
 # Shares of a step's time: how the names of the profiler's events begin.
 _KINDS = {
     "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"),
@@ -69,28 +70,19 @@ class _Augmented(TorchDataset):
         return torch.from_numpy(np.asarray(moved, np.float32) / 255)[None]
 
 
-def _medians(repeats: int, **works: Callable[[], float]) -> dict[str, float]:
-    """The median of what each work returns, the works taking turns, after one round that does not count."""
-    found: dict[str, list[float]] = {name: [] for name in works}
-    for n in range(repeats + 1):
-        for name, work in works.items():
-            value = work()
-            if n:
-                found[name].append(value)
-    return {name: statistics.median(values) for name, values in found.items()}
-
-
 def _plain(configuration: Configuration, digits: MNIST) -> Callable[[], float]:
     """Images a second of the competitor, an epoch at a time; its workers are started before the clock."""
     model = build(configuration, digits.shape).train()
+    model.transformation = PlainAffine()
     optimiser = torch.optim.Adam(model.parameters(), lr=configuration.schedule.learning_rate)
     loader = DataLoader(
         _Augmented(digits), batch_size=256, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True
     )
 
     def epoch() -> float:
+        batches = iter(loader)
         started, images = time.perf_counter(), 0
-        for x in loader:
+        for x in batches:
             loss = OBJECTIVES["elbo"](model(x, generator("cpu", 0, "benchmark")))
             optimiser.zero_grad()
             loss.backward()
@@ -110,14 +102,14 @@ def _runs(configuration: Configuration, digits: MNIST, count: int) -> list[Run]:
 
 
 def _ours(configuration: Configuration, digits: MNIST, precision: str) -> Callable[[], float]:
-    """Images a second of the whole loop over an epoch: order, augmentation, steps, looks."""
-    short = dataclasses.replace(configuration.schedule, epochs=1)
+    """Images a second of the whole loop: order, augmentation, steps, looks."""
+    short = dataclasses.replace(configuration.schedule, epochs=_EPOCHS)
 
     def epoch() -> float:
         [run] = _runs(dataclasses.replace(configuration, schedule=short), digits, 1)
         started = time.perf_counter()
         train_together([run], digits, "elbo", precision=precision)
-        return _STEPS * 256 / (time.perf_counter() - started)
+        return _EPOCHS * _STEPS * 256 / (time.perf_counter() - started)
 
     return epoch
 
@@ -188,7 +180,7 @@ def _many(model: str, batch: int, digits: MNIST, repeats: int) -> dict:
     configuration = dataclasses.replace(plain, schedule=dataclasses.replace(plain.schedule, batch=batch))
     threads = torch.get_num_threads()
     [alone], one_step = _groups(configuration, digits, 1, 1)
-    groups, _ = _groups(configuration, digits, TOGETHER, threads)
+    groups, _ = _groups(configuration, digits, TOGETHER, TOGETHER)
     batched, batched_step = _groups(configuration, digits, TOGETHER, 1)
 
     def rate(work: Callable[[], None], images: int) -> float:
@@ -201,9 +193,10 @@ def _many(model: str, batch: int, digits: MNIST, repeats: int) -> dict:
             one_step()
 
     with workers(threads) as in_threads:
-        found = _medians(
+        found = medians(
             repeats,
             in_turn=lambda: rate(in_turn, TOGETHER * alone.batch),
+            limit=matrix_rate,
             one_batch=lambda: rate(batched_step, TOGETHER * batched[0].batch),
             together=lambda: rate(
                 lambda: list(in_threads(lambda group: group.step(1), groups)), TOGETHER * alone.batch
@@ -214,25 +207,28 @@ def _many(model: str, batch: int, digits: MNIST, repeats: int) -> dict:
         "batch": batch,
         "runs": TOGETHER,
         "operations an image": _operations(one_step, alone.batch),
+        "limit, operations a second": found.pop("limit"),
         **{f"{name.replace('_', ' ')}, images a second": value for name, value in found.items()},
     }
 
 
 def run(repeats: int = 5) -> dict:
     """Measure everything, on as many threads as torch uses; some minutes."""
-    keep_freed_memory()
     digits = MNIST.load("train", source="embedded", size=4_000)
     authors = the_authors()
     shown = tqdm(total=3 + len(BATCHES), disable=None, unit="part")
-    limits = machine()
+    # First, because our own training changes how the whole process keeps its memory.
+    one = medians(repeats, plain=_plain(authors, digits))
     shown.update()
+    keep_freed_memory()
+    limits = machine()
     step_rate, step = _step(authors, digits)
-    one = _medians(
+    one |= medians(
         repeats,
-        plain=_plain(authors, digits),
         ours=_ours(authors, digits, "float32"),
         bf16=_ours(authors, digits, "bf16"),
         step=step_rate,
+        limit=matrix_rate,
     )
     shown.update()
     operations, shares = _operations(step, 256), _shares(step)
@@ -251,6 +247,7 @@ def run(repeats: int = 5) -> dict:
         "one run": {
             "parameters": build(authors, digits.shape).parameter_count(),
             "operations an image": operations,
+            "limit, operations a second": one.pop("limit"),
             **{f"{name}, images a second": value for name, value in one.items()},
             "shares of a step": shares,
         },
@@ -261,22 +258,23 @@ def run(repeats: int = 5) -> dict:
 
 def summary(found: dict) -> str:
     """A record as a person wants to read it in a terminal."""
-    one, limit = found["one run"], found["machine"]["operations a second"]
+    one = found["one run"]
 
-    def share(images: float, operations: float) -> str:
-        return f"{images * operations / limit:.0%} of {limit / 1e9:.0f} GFLOP/s"
+    def share(images: float, row: dict) -> str:
+        limit = row["limit, operations a second"]
+        return f"{images * row['operations an image'] / limit:.0%} of {limit / 1e9:.0f} GFLOP/s"
 
-    plain, operations = one["plain, images a second"], one["operations an image"]
+    plain = one["plain, images a second"]
     lines = [f"C-VITAE, {one['parameters']:,} parameters, {found['threads']} threads, images/s:"]
     for name in ("ours", "bf16", "step"):
         rate = one[f"{name}, images a second"]
-        lines.append(f"  {name}: {rate:,.0f}, {rate / plain:.2f} x plain ({plain:,.0f}), {share(rate, operations)}")
+        lines.append(f"  {name}: {rate:,.0f}, {rate / plain:.2f} x plain ({plain:,.0f}), {share(rate, one)}")
     shares = ", ".join(f"{name} {part:.0%}" for name, part in one["shares of a step"].items())
     lines.append(f"  a step's time: {shares}")
     for row in found["many runs"]:
         turn, together = row["in turn, images a second"], row["together, images a second"]
         lines.append(
             f"{row['runs']} runs of {row['model']}, batch {row['batch']}: together {together:,.0f}, "
-            f"in turn {turn:,.0f}, {together / turn:.2f} x, {share(together, row['operations an image'])}"
+            f"in turn {turn:,.0f}, {together / turn:.2f} x, {share(together, row)}"
         )
     return "\n".join(lines)
