@@ -37,12 +37,19 @@ def checkpoint_of(home):
     return next((home / "runs/smoke/mnist").glob("*.checkpoint"), None)
 
 
+def written(home):
+    """When the last checkpoint was written; None between the two renames of a writing, and before the first."""
+    try:
+        return checkpoint_of(home).stat().st_mtime_ns
+    except (AttributeError, FileNotFoundError):
+        return None
+
+
 def kill_after(process, home, delay):
     """After the first checkpoint that this process wrote, and so many seconds more."""
-    file = checkpoint_of(home)
-    before = file.stat().st_mtime_ns if file else 0
+    before = written(home)
     deadline = time.monotonic() + 120
-    while (file := checkpoint_of(home)) is None or file.stat().st_mtime_ns == before:
+    while written(home) in (None, before):
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.002)

@@ -1,7 +1,11 @@
 import ast
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from vitae import results
 from vitae.experiments import COMPARED_SEEDS, COMPARED_TRANSFORMS, PROFILES, ROWS, SEEDS
@@ -22,6 +26,29 @@ def test_the_pipeline_runs_the_rows_seeds_and_notebooks_that_there_are():
     assert list(literal("MINUTES")) == list(PROFILES)
     notebooks = ast.literal_eval(re.search(r"^NOTEBOOKS = (\[.+?\]) \+ DATASETS$", SNAKEFILE, flags=re.MULTILINE)[1])
     assert {*notebooks, *literal("DATASETS")} == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+
+
+def planned(*options):
+    """The jobs of a dry run, as snakemake prints them."""
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--forceall", "--nolock", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "executor",
+    [["--cores", "2"], ["--executor", "slurm", "--jobs", "20", "--default-resources", "slurm_partition=gpu", "gpu=1"]],
+    ids=["local", "slurm"],
+)
+def test_all_seeds_of_a_model_are_one_job_here_and_on_a_cluster(executor):
+    said = planned(*executor, "--config", "profile=smoke", "seeds=0-9", "--", "table")
+    # Each job is told after a line with the time.
+    jobs = [job for job in re.split(r"^\[.+\]$", said, flags=re.MULTILINE) if job.startswith("\nrule train:")]
+    assert sorted(re.search(r"model=([a-z-]+),", job)[1] for job in jobs) == sorted(ROWS)
+    assert all("seeds=0-9" in job for job in jobs)
+    assert all(("slurm_partition=gpu" in job and "gpu=1" in job) == ("slurm" in executor) for job in jobs)
+    assert "rule tabulate:" in said
 
 
 def test_ci_looks_for_every_page_and_for_every_figure_that_a_notebook_makes():

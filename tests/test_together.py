@@ -1,6 +1,11 @@
 """Runs that train together get the numbers that each gets alone."""
 
 import math
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -249,3 +254,46 @@ def test_noise_drawn_beforehand_is_that_of_the_generator():
     expected = [torch.randn(8, 3, generator=source), torch.randn(8, 2, generator=source)]
     assert [piece.shape for piece in drawn] == [piece.shape for piece in expected]
     assert all(torch.equal(*pair) for pair in zip(drawn, expected, strict=True))
+
+
+PART = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import torch
+torch.set_num_threads(1)
+from pathlib import Path
+from test_together import runs_of, trained_together
+runs = trained_together(runs_of("affine", range(2)), checkpoint=Path(sys.argv[2]))
+print([run.progress.losses for run in runs])
+"""
+
+
+def test_two_processes_get_the_numbers_of_one_and_only_the_first_writes(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    checkpoints = [tmp_path / f"{rank}.checkpoint" for rank in range(2)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", PART, str(Path(__file__).parent), str(checkpoint)],
+            env={
+                **os.environ,
+                "RANK": str(rank),
+                "WORLD_SIZE": "2",
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+            },
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank, checkpoint in enumerate(checkpoints)
+    ]
+    said = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert said[0] == said[1]
+    assert [checkpoint.exists() for checkpoint in checkpoints] == [True, False]
+    tensors, stated = read_tensors(checkpoints[0])
+    for run in trained_together(runs_of("affine", range(2))):
+        assert stated[run.name]["losses"] == pytest.approx(run.progress.losses, rel=1e-5)
+        for name, value in run.model.state_dict().items():
+            torch.testing.assert_close(tensors[f"{run.name}/weights/{name}"], value, rtol=1e-3, atol=2e-5)

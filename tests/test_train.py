@@ -178,7 +178,7 @@ def test_after_a_checkpoint_cut_short_the_one_before_is_taken(kept, tmp_path, ch
     assert progress.losses == undisturbed.losses
 
 
-def test_a_full_disk_stops_no_training_until_its_end(tmp_path, monkeypatch, capsys, checkpoint_at_every_look):
+def test_a_full_disk_stops_no_training_and_is_said_once(tmp_path, monkeypatch, capsys, checkpoint_at_every_look):
     checkpoint = tmp_path / "run.checkpoint"
     expected, _ = trained()
     written = []
@@ -191,10 +191,9 @@ def test_a_full_disk_stops_no_training_until_its_end(tmp_path, monkeypatch, caps
 
     with monkeypatch.context() as full:
         full.setattr(training, "write_tensors", write)
-        with pytest.raises(DiskFullError, match="free some space"):
-            trained(checkpoint=checkpoint)
+        assert same(trained(checkpoint=checkpoint)[0], expected)
     assert written == [4, 8, 8, 10, 10, 12, 12], "after each refusal once more without the one before the last"
-    assert "Training goes on; the last checkpoint stays." in capsys.readouterr().err
+    assert capsys.readouterr().err.count("free some space. Training goes on; the last checkpoint stays.") == 1
     assert read_tensors(checkpoint)[1]["run"]["step"] == 4
     assert same(trained(checkpoint=checkpoint)[0], expected)
 

@@ -116,9 +116,11 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("--format", choices=("text", "markdown", "csv"), default="text", help="(default text)")
 
     bench = commands.add_parser("bench", help="measure how fast all this is on this machine", epilog=epilog)
-    bench.add_argument("subject", nargs="?", default="transforms", help="transforms (default), data, train or evaluate")
+    bench.add_argument(
+        "subject", nargs="?", default="transforms", help=f"{', '.join(_BENCHMARKS)} (default transforms)"
+    )
     bench.add_argument("--against-libcpab", action="store_true", help="transforms: libcpab 0.1.3 in the same process")
-    bench.add_argument("--repeats", type=int, help="runs of which the median counts (default 7, others 5)")
+    bench.add_argument("--repeats", type=int, help="runs for a median, or seeds (default 5, transforms 7)")
     bench.add_argument("--output", type=Path, help="the record (default: in book/records/benchmarks)")
     bench.add_argument("--data-root", type=Path, metavar="DIR", help="data: your own files too (default $VITAE_DATA)")
 
@@ -301,6 +303,7 @@ _BENCHMARKS = {
     "data": "data.json",
     "train": "train.json",
     "evaluate": "evaluate.json",
+    "precision": "precision.json",
 }
 
 

@@ -64,7 +64,7 @@ def train(
 
     Raises:
         NonFiniteLoss: the loss became infinite or not a number.
-        InputError: the checkpoint belongs to another configuration, or cannot be read or written.
+        InputError: the checkpoint belongs to another configuration, or cannot be read.
     """
     run = Run("run", model, seed, schedule, dict(strength), fingerprint)
     train_together([run], images, objective, checkpoint=checkpoint, label=label)
@@ -97,7 +97,8 @@ def train_together(
         resume: another checkpoint to start from, where there is none yet; it may hold more runs than these.
 
     Raises:
-        InputError: the runs do not fit together, the checkpoint belongs to others, or cannot be read or written.
+        InputError: the runs do not fit together, or the checkpoint belongs to others or cannot be read. One that cannot
+            be written is said.
         KeyboardInterrupt: the process was asked to stop; a checkpoint of the last step was written.
     """
     require_known("objective", objective, OBJECTIVES)
@@ -170,6 +171,7 @@ class _Loop:
         self.seconds_before = {run.name: run.progress.seconds for run in self.runs}
         self.started = self.saved = time.monotonic()
         self.pause = _SECONDS_BETWEEN_CHECKPOINTS
+        self.told = False
         images_a_step = batch * len(self.alive())
         bar = tqdm(
             desc=self.label,
@@ -191,9 +193,8 @@ class _Loop:
                 self._look(done)
                 if done % an_epoch == 0:
                     self._finish_epoch(done // an_epoch, bar)
-                last = stopping or done == steps
-                if last or time.monotonic() - self.saved > self.pause:
-                    self._save(last)
+                if stopping or done == steps or time.monotonic() - self.saved > self.pause:
+                    self._save()
                 bar.update((done - start) * images_a_step)
                 if stopping:
                     raise KeyboardInterrupt
@@ -234,16 +235,18 @@ class _Loop:
                 with contextlib.suppress(InputError):
                     append_line(run.log, f"{time.strftime('%Y-%m-%d %H:%M:%S')} {run.name}: {text}")
 
-    def _save(self, last: bool) -> None:
+    def _save(self) -> None:
+        """A checkpoint. That it cannot be written is said, the first time, and stops nothing."""
         if self.checkpoint is None or not self.alive():
             return
         started = time.monotonic()
         try:
             _save(self.checkpoint, self.runs, self.groups)
+            self.told = False
         except InputError as error:
-            if last:
-                raise
-            tqdm.write(f"{error} Training goes on; the last checkpoint stays.", file=sys.stderr)
+            if not self.told:
+                tqdm.write(f"{error} Training goes on; the last checkpoint stays.", file=sys.stderr)
+            self.told = True
         self.saved = time.monotonic()
         self.pause = max(_SECONDS_BETWEEN_CHECKPOINTS, (self.saved - started) / _PART_FOR_CHECKPOINTS)
 
