@@ -24,7 +24,7 @@ import torch
 from vitae import configure, run_together, train
 torch.set_num_threads(2)
 train._SECONDS_BETWEEN_CHECKPOINTS = 0.0
-train._STEPS_BETWEEN_LOOKS["cpu"] = 4
+train._STEPS_BETWEEN_LOOKS_ON_A_CPU = 4
 run_together([configure("mnist", "c-vitae", "smoke", seed, epochs={EPOCHS}) for seed in {SEEDS}], device="cpu")
 """
 

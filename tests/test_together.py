@@ -70,7 +70,7 @@ def trained_together(runs, objective="elbo", threads=1, runs_a_batch=2, **how):
     torch.set_num_threads(threads)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(training._RUNS_A_BATCH, "cpu", runs_a_batch)
+            patch.setattr(training, "_RUNS_A_BATCH_ON_A_CPU", runs_a_batch)
             train_together(runs, Images(), objective, **how)
     finally:
         torch.set_num_threads(before)
@@ -185,7 +185,7 @@ class KilledError(Exception):
 def test_killed_and_resumed_they_end_bit_for_bit_as_if_never_killed(threads, runs_a_batch, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     monkeypatch.setattr(training, "_PART_FOR_CHECKPOINTS", math.inf)
-    monkeypatch.setitem(training._STEPS_BETWEEN_LOOKS, "cpu", 3)
+    monkeypatch.setattr(training, "_STEPS_BETWEEN_LOOKS_ON_A_CPU", 3)
     expected = trained_together(runs_of("affine", range(4)), threads=threads, runs_a_batch=runs_a_batch)
     checkpoint = tmp_path / "batch.checkpoint"
     with monkeypatch.context() as context:

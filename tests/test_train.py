@@ -71,7 +71,7 @@ def test_global_randomness_makes_no_difference():
 def test_killed_in_any_step_and_resumed_is_never_killed(
     killed_in_step, tmp_path, monkeypatch, checkpoint_at_every_look
 ):
-    monkeypatch.setitem(training._STEPS_BETWEEN_LOOKS, "cpu", 3)
+    monkeypatch.setattr(training, "_STEPS_BETWEEN_LOOKS_ON_A_CPU", 3)
     expected, undisturbed = trained()
     steps = []
     real = training.OBJECTIVES["beta-tc"]
@@ -128,7 +128,7 @@ def test_fewer_images_than_a_batch_make_one_smaller_batch():
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_finite_checkpoint(
     tmp_path, monkeypatch, checkpoint_at_every_look
 ):
-    monkeypatch.setitem(training._STEPS_BETWEEN_LOOKS, "cpu", 1)
+    monkeypatch.setattr(training, "_STEPS_BETWEEN_LOOKS_ON_A_CPU", 1)
     real, calls = training.OBJECTIVES["elbo"], []
 
     def objective(*arguments, **settings):

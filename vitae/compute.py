@@ -1,5 +1,6 @@
 """What a training or an evaluation runs on: device, precision, memory, and other processes of the same run."""
 
+import atexit
 import contextlib
 import ctypes
 import os
@@ -157,7 +158,14 @@ class Ranks:
     def __init__(self, device: torch.device):
         self.rank, self.count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         if self.count > 1 and not torch.distributed.is_initialized():
-            torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            try:
+                torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            except (ValueError, RuntimeError) as error:
+                raise InputError(
+                    f"$WORLD_SIZE says that {self.count} processes share this run, and they cannot find one another "
+                    f"({reason(error)}): start them with torchrun, or unset it."
+                ) from None
+            atexit.register(torch.distributed.destroy_process_group)
 
     def share(self, batch: int) -> slice:
         """This process's part of a batch."""

@@ -581,7 +581,7 @@ def _train(configurations: Sequence[Configuration], data: Data, where: torch.dev
             }
             write_tensors(weights_path(configuration), run.model.state_dict(), stated)
         else:
-            failures.append(("" if len(runs) == 1 else f"{run.name}: ") + diverged(run, checkpoint))
+            failures.append(diverged(run, checkpoint) if len(runs) == 1 else f"{run.name}: {diverged(run, None)}")
     if not failures:
         checkpoint.unlink(missing_ok=True)
         previous_of(checkpoint).unlink(missing_ok=True)

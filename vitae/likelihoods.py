@@ -34,7 +34,7 @@ class Bernoulli(nn.Module):
     def log_prob(self, x: Tensor, mean: Tensor) -> Tensor:
         """log p(x | mean) in nats, one for each mean; see `for_each_mean`."""
         x, mean = for_each_mean(x, mean)
-        p = self.squeeze + (1 - 2 * self.squeeze) * mean
+        p = mean.mul(1 - 2 * self.squeeze).add_(self.squeeze)
         # Written out, because torch's binary_cross_entropy raises on a mean that is not a number; the training loop
         # has the better message for that.
         return torch.lerp(torch.log1p(-p), torch.log(p), x).flatten(2).sum(2).flatten()

@@ -86,7 +86,7 @@ def _perceptron(widths: list[int]) -> list[nn.Module]:
         raise InputError(f"layers and latents need a width of 1 or more, got {widths}.")
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(widths):
-        layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.1)]
+        layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.1, inplace=True)]
     return layers
 
 
@@ -151,7 +151,7 @@ class ConvEncoder(_Encoder):
         height, width = _halvings(shape, len(channels))[-1]
         layers: list[nn.Module] = []
         for inputs, outputs in zip((shape[0], *channels), channels, strict=False):
-            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.LeakyReLU(0.1)]
+            layers += [nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.LeakyReLU(0.1, inplace=True)]
         trunk = nn.Sequential(*layers, nn.Flatten(), *_perceptron([channels[-1] * height * width, hidden]))
         super().__init__(shape, trunk, hidden, latents)
 
@@ -171,7 +171,7 @@ class ConvDecoder(nn.Module):
             odd = tuple(int(large == 2 * small) for large, small in zip(sizes[step], sizes[step + 1], strict=True))
             layers.append(nn.ConvTranspose2d(channels[step], outputs, 3, stride=2, padding=1, output_padding=odd))
             if step:
-                layers.append(nn.LeakyReLU(0.1))
+                layers.append(nn.LeakyReLU(0.1, inplace=True))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, z: Tensor) -> Tensor:

@@ -236,9 +236,9 @@ class Together:
             first = done - len(self._unseen)
             self._unseen.clear()
             for n, run in enumerate(self.runs):
-                steps_before = [row[n] for row in finite].index(False) if not all(row[n] for row in finite) else None
-                if steps_before is not None:
-                    run.progress.diverged = min(first + steps_before, done - 1)
+                own = [row[n] for row in finite]
+                if not all(own):
+                    run.progress.diverged = min(first + own.index(False), done - 1)
                     continue
                 # One by one, so that the sum does not depend on how many steps were looked at together.
                 for loss, elbo in values[:, :, n].tolist():

@@ -35,9 +35,10 @@ _SECONDS_BETWEEN_CHECKPOINTS = 20.0
 # Nor is more than this part of the time spent on writing them.
 _PART_FOR_CHECKPOINTS = 0.02
 # Losses are looked at together, beside at the end of each epoch: on a GPU each look waits for all work before it.
-_STEPS_BETWEEN_LOOKS = {"cpu": 10, "cuda": 1_000}
-# How many runs step as one batch of models; the benchmark page shows both ways on a CPU.
-_RUNS_A_BATCH = {"cpu": 1, "cuda": 1_000}
+_STEPS_BETWEEN_LOOKS = 1_000
+_STEPS_BETWEEN_LOOKS_ON_A_CPU = 10
+# On a CPU no two runs step as one batch of models: the benchmark page shows both ways.
+_RUNS_A_BATCH_ON_A_CPU = 1
 _RESTART = "train again with --restart"
 
 
@@ -114,7 +115,7 @@ def train_together(
             run.progress = saved[run.name].progress
             run.model.load_state_dict(saved[run.name].weights)
     going_on = [run for run in runs if run.progress.diverged is None]
-    size = _RUNS_A_BATCH[device.type]
+    size = _RUNS_A_BATCH_ON_A_CPU if device.type == "cpu" else len(runs)
     groups = [
         Together(going_on[start : start + size], images, objective, precision, ranks)
         for start in range(0, len(going_on), size)
@@ -139,7 +140,7 @@ def _asked_to_stop() -> Iterator[threading.Event]:
         yield asked
         return
     kinds = (signal.SIGINT, signal.SIGTERM)
-    before = {kind: signal.getsignal(kind) for kind in kinds}
+    before = {kind: signal.getsignal(kind) or signal.SIG_DFL for kind in kinds}
 
     def note(kind, frame):
         asked.set()
@@ -160,7 +161,7 @@ class _Loop:
     def __init__(self, runs, groups: list[Together], device, checkpoint: Path | None, label: str, shown: bool):
         self.runs, self.groups, self.checkpoint = runs, groups, checkpoint
         self.label, self.shown = label, shown
-        self.between_looks = _STEPS_BETWEEN_LOOKS[device.type]
+        self.between_looks = _STEPS_BETWEEN_LOOKS_ON_A_CPU if device.type == "cpu" else _STEPS_BETWEEN_LOOKS
 
     def run(self, first: int, in_parallel: Callable, asked: threading.Event) -> None:
         """Steps from `first` to the last; see `train_together`."""
@@ -172,11 +173,10 @@ class _Loop:
         self.started = self.saved = time.monotonic()
         self.pause = _SECONDS_BETWEEN_CHECKPOINTS
         self.told = False
-        images_a_step = batch * len(self.alive())
         bar = tqdm(
             desc=self.label,
-            total=steps * images_a_step,
-            initial=first * images_a_step,
+            total=steps * batch * len(self.going_on),
+            initial=first * batch * len(self.going_on),
             unit=" images",
             unit_scale=True,
             disable=None if self.shown else True,
@@ -189,13 +189,13 @@ class _Loop:
                 start = done
                 done = min(start - start % an_epoch + an_epoch, start - start % self.between_looks + self.between_looks)
                 list(in_parallel(lambda group, span=range(start, done): group.steps(span), self.groups))
+                bar.update((done - start) * batch * len(self.going_on))
                 stopping = asked.is_set()
-                self._look(done)
+                bar.total -= (steps - done) * batch * self._look(done)
                 if done % an_epoch == 0:
                     self._finish_epoch(done // an_epoch, bar)
                 if stopping or done == steps or time.monotonic() - self.saved > self.pause:
                     self._save()
-                bar.update((done - start) * images_a_step)
                 if stopping:
                     raise KeyboardInterrupt
         self._log("has done its last step")
@@ -204,7 +204,8 @@ class _Loop:
         """The runs that have not diverged."""
         return [run for group in self.groups for run in group.runs]
 
-    def _look(self, done: int) -> None:
+    def _look(self, done: int) -> int:
+        """Losses, and who is left; returns how many runs have just turned out to have diverged."""
         spent = (time.monotonic() - self.started) / len(self.going_on)
         for group in self.groups:
             group.look(done)
@@ -215,7 +216,9 @@ class _Loop:
                 run.progress.seconds = self.seconds_before[run.name] + spent
             else:
                 self._log(f"diverged in step {run.progress.diverged:,}", [run])
+        lost = len(self.going_on) - len(alive)
         self.going_on = alive
+        return lost
 
     def _finish_epoch(self, epoch: int, bar: tqdm) -> None:
         for group in self.groups:
