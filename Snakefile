@@ -53,6 +53,7 @@ COMPARED = [trained("c-vitae", transform) for transform in COMPARED_TRANSFORMS]
 
 
 wildcard_constraints:
+    model="[a-z-]+",
     changes=r"(-transform=[a-z0-9+-]+)?",
     seeds=r"[0-9,-]+",
 

@@ -42,10 +42,12 @@ def planned(*options):
     ids=["local", "slurm"],
 )
 def test_all_seeds_of_a_model_are_one_job_here_and_on_a_cluster(executor):
-    said = planned(*executor, "--config", "profile=smoke", "seeds=0-9", "--", "table")
+    said = planned(*executor, "--config", "profile=smoke", "seeds=0-9", "--", "table", "runs")
     # Each job is told after a line with the time.
     jobs = [job for job in re.split(r"^\[.+\]$", said, flags=re.MULTILINE) if job.startswith("\nrule train:")]
-    assert sorted(re.search(r"model=([a-z-]+),", job)[1] for job in jobs) == sorted(ROWS)
+    trained = [re.search(r"model=([^,]+), changes=([^,]*),", job).groups() for job in jobs]
+    compared = [("c-vitae", f"-transform={name}") for name in COMPARED_TRANSFORMS if name != "affine"]
+    assert sorted(trained) == sorted([(row, "") for row in ROWS] + compared)
     assert all("seeds=0-9" in job for job in jobs)
     assert all(("slurm_partition=gpu" in job and "gpu=1" in job) == ("slurm" in executor) for job in jobs)
     assert "rule tabulate:" in said
