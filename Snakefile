@@ -8,6 +8,7 @@
 # outputs, log, threads, memory and minutes. All seeds of a model are one job and one training.
 
 import os
+import re
 
 # As in vitae.experiments, and a test holds them together: importing it here would take longer than a build in which
 # nothing changed.
@@ -38,6 +39,8 @@ PAGE_CODE = ["vitae/plots.py", "vitae/results.py", "vitae/bench/transforms.py", 
 
 
 # Another choice of seeds: --config seeds=0-9.
+if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", str(config.get("seeds", 0))):
+    raise WorkflowError(f"unknown seeds '{config['seeds']}': name some such as 0-9 or 0,3,7.")
 CHOSEN = str(config.get("seeds", f"0-{SEEDS[PROFILE] - 1}"))
 CHOSEN_COMPARED = str(config.get("seeds", f"0-{COMPARED_SEEDS[PROFILE] - 1}"))
 
@@ -90,10 +93,7 @@ rule train:
     params:
         profile=PROFILE,
         transform=lambda wildcards: wildcards.changes.replace("-transform=", "--transform "),
-        # What older code computed is computed again.
-        forget=lambda wildcards: "true" if PROFILE == "full" else
-            f"mkdir -p runs book/records && find runs/{PROFILE} book/records/{PROFILE} "
-            f"-name '{wildcards.model}-*' ! -newer {NEWEST_CODE} -delete 2> /dev/null || true",
+        restart="" if PROFILE == "full" else f"--restart-older-than {NEWEST_CODE}",
     log: f"build/logs/{PROFILE}/mnist/{{model}}{{changes}},seeds={{seeds}}.log"
     benchmark: f"build/seconds/{PROFILE}/train {{model}}{{changes}}, seeds {{seeds}}"
     threads: 1
@@ -102,8 +102,8 @@ rule train:
         mem_mb=4000,
         runtime=MINUTES[PROFILE],
     shell:
-        "{params.forget}; python -m vitae train mnist --model {wildcards.model} --profile {params.profile} "
-        "--seeds {wildcards.seeds} {params.transform} --skip-recorded --threads {threads} > {log} 2>&1 "
+        "python -m vitae train mnist --model {wildcards.model} --profile {params.profile} "
+        "--seeds {wildcards.seeds} {params.transform} {params.restart} --skip-recorded --threads {threads} > {log} 2>&1 "
         "|| {{ tail -n 20 {log} >&2; exit 1; }}"
 
 

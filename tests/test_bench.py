@@ -92,7 +92,7 @@ def test_a_record_is_measured_written_and_summarised(tmp_path, monkeypatch, caps
 
 
 def test_a_record_of_the_datasets_is_measured_written_and_summarised(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(data, "RENDERED", [("dsprites", (64, 64), 20), ("smpl", (128, 64), 4)])
+    monkeypatch.setattr(data, "RENDERED", [("dsprites", (64, 64), 20), ("smpl", (128, 64), 60)])
     monkeypatch.setattr(measure, "SECONDS_A_REPEAT", 0)
     monkeypatch.setattr(data, "machine", lambda: {"processor": "test", "bytes a second": 1.0})
     few = data.load

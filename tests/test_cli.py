@@ -23,6 +23,18 @@ def fails(capsys, *arguments):
     ("arguments", "complaint"),
     [
         (["train", "mnist", "--model", "c-vitea"], "unknown model 'c-vitea'. Did you mean 'c-vitae'?"),
+        (
+            ["train", "mnist", "--model", "vae", "--seeds", "3-1"],
+            "--seeds: '3-1' is not one to 1,000 seeds in rising order",
+        ),
+        (
+            ["train", "mnist", "--model", "vae", "--seeds", "0,,1"],
+            "--seeds: whole numbers such as 0-9 or 0,3,7 were exp",
+        ),
+        (
+            ["train", "mnist", "--model", "vae", "--warmup", "1,"],
+            "--warmup: a number, or several such as 1,2,4, was exp",
+        ),
         (["train", "minst", "--model", "vae"], "unknown dataset 'minst'. Did you mean 'mnist'?"),
         (["train", "mnist", "--model", "vae", "--profile", "quik"], "unknown profile 'quik'. Did you mean 'quick'?"),
         (["train", "mnist", "--model", "vae", "--epochs", "-3"], "epochs must be a whole number of 0 or more, got -3."),

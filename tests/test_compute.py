@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vitae import InputError
-from vitae.compute import Recorded, pick_device, precision, workers
+from vitae.compute import Recorded, pick_device, precision, tf32, workers
 
 
 def test_devices_that_are_not_there_are_named():
@@ -22,7 +22,7 @@ def test_devices_that_are_not_there_are_named():
 
 def test_precision_is_put_back():
     before = torch.get_float32_matmul_precision()
-    with precision("tf32", torch.device("cpu")):
+    with tf32(True):
         assert torch.get_float32_matmul_precision() == "high"
     assert torch.get_float32_matmul_precision() == before
     with precision("bf16", torch.device("cpu")):
@@ -113,11 +113,12 @@ def test_freed_memory_is_kept():
         from vitae.compute import keep_freed_memory
         if sys.argv[1] == "keep":
             keep_freed_memory()
-        for n in range(60):
-            if n == 10:
+        for n in range(20):
+            if n == 5:
                 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            kept = [torch.zeros(3_000_000 + 1000 * k) for k in range(4)]
-            del kept
+            # Above the 32 MiB up to which glibc may by itself come to keep what is freed.
+            large = torch.zeros(10_000_000)
+            del large
         print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     """
     faults = {

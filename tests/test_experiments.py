@@ -1,4 +1,6 @@
 import dataclasses
+import math
+import os
 import runpy
 import shutil
 from pathlib import Path
@@ -7,11 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from vitae import MNIST, InputError, configure, experiments, load_model, results, run
+from vitae import MNIST, InputError, configure, experiments, load_model, results, run, run_together
+from vitae import train as training
 from vitae.data import Source
 from vitae.evaluate import codes
 from vitae.experiments import ROWS, build, load_data
 from vitae.metrics.neighbours import accuracy
+from vitae.together import Together
+from vitae.train import NonFiniteLoss
 
 SHAPE = (1, 28, 28)
 
@@ -206,6 +211,84 @@ def test_training_and_test_digits_come_from_one_source(monkeypatch):
     monkeypatch.setattr(MNIST, "load", classmethod(load))
     with pytest.raises(InputError, match=r"training digits are from download.* and test digits from embedded"):
         load_data(configure("mnist", "vae", "smoke"), None, "auto")
+
+
+@pytest.fixture
+def a_batch_killed_in_step_7(monkeypatch, tmp_path):
+    """Seeds 0 to 2 of a VAE, at a checkpoint of step 6."""
+    monkeypatch.setenv("VITAE_HOME", str(tmp_path))
+    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(training, "_PART_FOR_CHECKPOINTS", math.inf)
+    configurations = [configure("mnist", "vae", "smoke", seed) for seed in range(3)]
+    with monkeypatch.context() as context:
+        real = Together.step
+
+        def step(self, number):
+            if number == 7:
+                raise KeyboardInterrupt
+            real(self, number)
+
+        context.setattr(Together, "step", step)
+        with pytest.raises(KeyboardInterrupt):
+            run_together(configurations, device="cpu")
+    return configurations, tmp_path / "runs/smoke/mnist"
+
+
+def log_of(folder, seed):
+    return (folder / f"vae-seed{seed}.log").read_text()
+
+
+def test_a_part_of_a_killed_batch_goes_on_and_the_batchs_checkpoint_goes_with_its_last_run(a_batch_killed_in_step_7):
+    configurations, folder = a_batch_killed_in_step_7
+    checkpoint = next(folder.glob("*.checkpoint"))
+    checkpoint.rename(
+        checkpoint.with_name(checkpoint.name + ".previous")
+    )  # as a kill between the two renames leaves it
+    run(configurations[1], device="cpu")
+    assert "goes on at step 6" in log_of(folder, 1)
+    assert list(folder.glob("*.checkpoint*"))
+    records = run_together(configurations, device="cpu")
+    assert "goes on at step 6" in log_of(folder, 0)
+    assert [record["configuration"]["seed"] for record in records] == [0, 1, 2]
+    assert not list(folder.glob("*.checkpoint*"))
+
+
+def test_restart_of_a_part_of_a_killed_batch_starts_anew(a_batch_killed_in_step_7):
+    configurations, folder = a_batch_killed_in_step_7
+    run(configurations[0], device="cpu", restart=True)
+    assert log_of(folder, 0).count("starts at step 0") == 2
+    assert "goes on" not in log_of(folder, 0)
+
+
+def test_results_older_than_a_file_are_computed_again_and_no_others(a_batch_killed_in_step_7, tmp_path):
+    configurations, folder = a_batch_killed_in_step_7
+    run_together(configurations, device="cpu")
+    reference = tmp_path / "code.py"
+    reference.touch()
+    old = reference.stat().st_mtime - 100
+    for file in (experiments.record_path(configurations[1]), experiments.weights_path(configurations[1])):
+        os.utime(file, (old, old))
+    new = reference.stat().st_mtime + 100
+    for configuration in (configurations[0], configurations[2]):
+        for file in (experiments.record_path(configuration), experiments.weights_path(configuration)):
+            os.utime(file, (new, new))
+    run_together(configurations, device="cpu", newer_than=reference)
+    assert [log_of(folder, seed).count("starts at step 0") for seed in range(3)] == [1, 2, 1]
+    with pytest.raises(InputError, match="there is no file"):
+        run_together(configurations, newer_than=tmp_path / "nowhere")
+
+
+def test_one_that_diverges_is_told_after_the_others_have_their_records(monkeypatch, tmp_path):
+    monkeypatch.setenv("VITAE_HOME", str(tmp_path))
+    configurations = [configure("mnist", "c-vitae", "smoke", 0, learning_rate=rate) for rate in (1e9, 1e-3)]
+    weights = experiments.weights_path(configurations[0])
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(b"of an earlier, damaged run")
+    with pytest.raises(
+        NonFiniteLoss, match=r"^c-vitae-seed0-learning_rate=1000000000.0: the loss stopped being finite"
+    ):
+        run_together(configurations, device="cpu")
+    assert [experiments.record_path(each).exists() for each in configurations] == [False, True]
 
 
 def test_the_books_example_of_a_model_of_ones_own_runs_and_learns(capsys):

@@ -126,6 +126,53 @@ def test_rates_warm_up_and_strength_may_differ_between_the_runs():
         assert_close(run, trained_alone(run, "beta"))
 
 
+@pytest.mark.parametrize("runs_a_batch", [1, 4])
+def test_after_one_diverged_a_resumed_batch_ends_bit_for_bit_as_the_undisturbed(runs_a_batch, tmp_path, monkeypatch):
+    """With two threads too: one run left must not get both of them."""
+    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(training, "_PART_FOR_CHECKPOINTS", math.inf)
+
+    def two():
+        [good], [bad] = runs_of("affine", [0]), runs_of("affine", [1], schedule=Schedule(3, 8, 1e9))
+        return [good, bad]
+
+    [expected, _] = trained_together(two(), threads=2, runs_a_batch=runs_a_batch)
+    checkpoint = tmp_path / "batch.checkpoint"
+    with monkeypatch.context() as context:
+        real = Together.step
+
+        def step(self, number):
+            if number == 9:
+                raise KilledError
+            real(self, number)
+
+        context.setattr(Together, "step", step)
+        with pytest.raises(KilledError):
+            trained_together(two(), threads=2, runs_a_batch=runs_a_batch, checkpoint=checkpoint)
+    [resumed, bad] = trained_together(two(), threads=2, runs_a_batch=runs_a_batch, checkpoint=checkpoint)
+    assert bad.progress.diverged is not None
+    assert same(resumed, expected)
+
+
+def test_what_a_layer_remembers_of_its_inputs_it_remembers_of_images_only():
+    [run] = runs_of("vae", [0])
+    run.model.encoder.trunk.append(nn.BatchNorm1d(8))
+    trained_together([run])
+    assert run.model.encoder.trunk[-1].num_batches_tracked == 12
+
+
+def test_names_and_models_are_each_runs_own():
+    [first], [second] = runs_of("vae", [0]), runs_of("vae", [1])
+    second.name = first.name
+    with pytest.raises(InputError, match="names and models of their own"):
+        trained_together([first, second])
+    second.name, second.model = "other", first.model
+    with pytest.raises(InputError, match="names and models of their own"):
+        trained_together([first, second])
+    with pytest.raises(InputError, match="models of one architecture"):
+        trained_together([first, *runs_of("affine", [1])])
+
+
 def test_runs_of_other_lengths_are_refused():
     [short], [long] = runs_of("vae", [0]), runs_of("vae", [1], schedule=Schedule(4, 8))
     with pytest.raises(InputError, match="need the same number of epochs, batch and kind of strengths"):

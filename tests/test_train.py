@@ -152,6 +152,40 @@ def test_a_checkpoint_of_another_configuration_is_refused(tmp_path):
         trained(checkpoint=checkpoint, fingerprint="that")
 
 
+@pytest.mark.parametrize("change", ["seed", "objective", "schedule"])
+def test_without_a_fingerprint_a_checkpoint_is_of_what_was_asked_for(change, tmp_path):
+    asked = {"objective": "elbo", "strength": {}, "schedule": SCHEDULE, "seed": 0, "checkpoint": tmp_path / "c"}
+    train(fresh(), Images(), **asked)
+    asked |= {"seed": 1} if change == "seed" else {}
+    asked |= {"objective": "beta", "strength": {"beta": 2.0}} if change == "objective" else {}
+    asked |= {"schedule": Schedule(epochs=4, batch=8)} if change == "schedule" else {}
+    with pytest.raises(InputError, match="belongs to another configuration"):
+        train(fresh(), Images(), **asked)
+
+
+def test_a_damaged_checkpoint_never_replaces_the_one_before_it(tmp_path, checkpoint_at_every_look):
+    checkpoint = tmp_path / "run.checkpoint"
+    expected, _ = trained(checkpoint=checkpoint)
+    checkpoint.write_bytes(b"cut short")
+    model = fresh()
+    run = training.Run("run", model, 0, SCHEDULE, {"beta": 2.0})
+    run.fingerprint = read_tensors(training.previous_of(checkpoint))[1]["run"]["fingerprint"]
+    assert training._read([checkpoint], [run])["run"].progress.step == 10
+    assert [path.name for path in tmp_path.iterdir()] == ["run.checkpoint.previous"]
+    assert same(trained(checkpoint=checkpoint)[0], expected)
+
+
+def test_asked_to_stop_during_the_last_save_it_stops_too(tmp_path, monkeypatch):
+    def write(*arguments):
+        write_tensors(*arguments)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(training, "write_tensors", write)
+    with pytest.raises(KeyboardInterrupt):
+        trained(checkpoint=tmp_path / "run.checkpoint")
+    assert read_tensors(tmp_path / "run.checkpoint")[1]["run"]["step"] == 12
+
+
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 half a zip"])
 def test_a_damaged_checkpoint_is_named(content, tmp_path):
     checkpoint = tmp_path / "run.checkpoint"
@@ -220,9 +254,9 @@ def test_asked_to_stop_it_saves_a_checkpoint_at_the_next_look(tmp_path, monkeypa
 
 
 def test_weights_alone_are_not_a_checkpoint(tmp_path):
-    write_tensors(tmp_path / "run.checkpoint", fresh().state_dict(), {"run": {"fingerprint": ""}})
+    write_tensors(tmp_path / "run.checkpoint", fresh().state_dict(), {"run": {"fingerprint": "mine"}})
     with pytest.raises(InputError, match="is not a checkpoint of this run"):
-        trained(checkpoint=tmp_path / "run.checkpoint")
+        trained(checkpoint=tmp_path / "run.checkpoint", fingerprint="mine")
 
 
 class Runs:

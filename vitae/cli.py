@@ -78,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         "--skip-recorded", action="store_true", help="a run that has a record is done, even if its weights are gone"
     )
     train.add_argument(
+        "--restart-older-than",
+        type=Path,
+        metavar="FILE",
+        help="forget what of these runs is older than a file, for instance than the code",
+    )
+    train.add_argument(
         "--hold-out",
         action="store_true",
         default=None,
@@ -144,10 +150,10 @@ def _seeds(text: str) -> list[int]:
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise InputError(f"--seeds takes whole numbers such as 0-9 or 0,3,7, got '{text}'.")
+            raise argparse.ArgumentTypeError(f"whole numbers such as 0-9 or 0,3,7 were expected, got '{text[:40]}'")
         ends = int(first), int(last) if dash else int(first)
         if ends[1] - ends[0] not in range(_MOST_RUNS):
-            raise InputError(f"--seeds {text}: '{part}' is not one to {_MOST_RUNS:,} seeds in rising order.")
+            raise argparse.ArgumentTypeError(f"'{part[:40]}' is not one to {_MOST_RUNS:,} seeds in rising order")
         found += range(ends[0], ends[1] + 1)
     return list(dict.fromkeys(found))
 
@@ -156,7 +162,9 @@ def _numbers(text: str) -> list[float]:
     try:
         return list(dict.fromkeys(float(part) for part in text.split(",")))
     except ValueError:
-        raise InputError(f"a number, or several such as 1,2,4, was expected, got '{text}'.") from None
+        raise argparse.ArgumentTypeError(
+            f"a number, or several such as 1,2,4, was expected, got '{text[:40]}'"
+        ) from None
 
 
 _MOST_RUNS = 1_000
@@ -203,6 +211,7 @@ def _train(arguments: argparse.Namespace) -> None:
         device=arguments.device,
         restart=arguments.restart,
         recorded_is_done=arguments.skip_recorded,
+        newer_than=arguments.restart_older_than,
     )
     for record in records:
         _describe(record) if len(records) == 1 else _describe_briefly(record)

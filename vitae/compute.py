@@ -43,22 +43,27 @@ def precision(name: str, device: torch.device) -> Iterator[None]:
     """How matrix products are computed inside: all else, and all that is stored, is float32.
 
     Args:
-        name: `float32`; `tf32`, which rounds the factors of a product to 10 bits on GPUs that can and changes nothing
-            elsewhere; or `bf16`, which computes the networks in bfloat16.
+        name: `float32`; `bf16`, which computes the networks in bfloat16; or `tf32`, which rounds the factors of a
+            product to 10 bits on GPUs that can and changes nothing elsewhere, and is set by the caller, see `tf32`.
     """
     require_known("precision", name, PRECISIONS)
     if name == "bf16":
         with torch.autocast(device.type, torch.bfloat16):
             yield
-    elif name == "tf32":
-        before = torch.get_float32_matmul_precision()
-        torch.set_float32_matmul_precision("high")
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(before)
     else:
         yield
+
+
+@contextlib.contextmanager
+def tf32(wanted: bool) -> Iterator[None]:
+    """`precision`'s tf32, which is a setting of the whole process and so not for one thread to put back."""
+    before = torch.get_float32_matmul_precision()
+    if wanted:
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # mallopt's names in glibc

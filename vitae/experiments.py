@@ -4,12 +4,14 @@ A row of a table is an architecture and an objective. The six rows of the poster
 `architecture+objective`, for instance `c-vitae+beta-tc`.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -174,7 +176,8 @@ class Configuration:
 
     def as_json(self) -> dict:
         """Plain values, as they stand in a record."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        # Numbers of numpy are numbers too.
+        return json.loads(json.dumps(dataclasses.asdict(self), default=lambda number: number.item()))
 
 
 # profile -> what a run on MNIST gets. Tuned on held-out training digits only; the book's MNIST page says what was.
@@ -400,19 +403,20 @@ def run(configuration: Configuration, **how) -> dict:
     """Train and score one configuration; see `run_together`, which this calls with a list of one.
 
     Returns:
-        The record, see `results`.
+        The record, see `results`; in all processes of a run but the first, an empty one.
     """
-    return run_together([configuration], **how)[0]
+    return next(iter(run_together([configuration], **how)), {})
 
 
 def run_together(
-    configurations: Sequence[Configuration],
+    configurations: Iterable[Configuration],
     *,
     root: str | Path | None = None,
     source: str = "auto",
     device: str = "auto",
     restart: bool = False,
     recorded_is_done: bool = False,
+    newer_than: Path | None = None,
 ) -> list[dict]:
     """Train and score configurations, or return their records where that is done already.
 
@@ -425,6 +429,7 @@ def run_together(
         device: auto, cpu, cuda or cuda:N.
         restart: forget earlier records, weights and checkpoints.
         recorded_is_done: a run that has a record is not trained again where its weights are gone.
+        newer_than: forget what is older than this file.
 
     Returns:
         The records in the order of the configurations, see `results`; nothing in all processes of a run but the first.
@@ -433,7 +438,9 @@ def run_together(
         InputError: among others, if a record or checkpoint of that name is of other settings or other data.
         NonFiniteLoss: runs diverged; all others were trained and scored before this is said.
     """
-    where = pick_device(device)
+    where, configurations = pick_device(device), list(configurations)
+    if newer_than is not None and not newer_than.exists():
+        raise InputError(f"there is no file {newer_than} that results could be older than.")
     names = [configuration.run for configuration in configurations]
     if len(set(names)) < len(names):
         raise InputError(f"{next(name for name in names if names.count(name) > 1)} is asked for twice.")
@@ -442,10 +449,19 @@ def run_together(
         batches.setdefault(_alike(configuration), []).append(configuration)
     records, failures = {}, []
     for batch in batches.values():
-        data = load_data(batch[0], root, source, where)
-        if restart and Ranks(where).rank == 0:
-            _forget(batch)
-        records |= _run_batch(batch, data, where, recorded_is_done, failures)
+        try:
+            data = load_data(batch[0], root, source, where)
+            if Ranks(where).rank == 0:
+                if newer_than is not None:
+                    _forget(batch, newer_than.stat().st_mtime)
+                if restart:
+                    _forget(batch)
+            records |= _run_batch(batch, data, where, restart, recorded_is_done, failures)
+        except InputError as error:
+            if not failures:
+                raise
+            # What diverged before this would otherwise be told by nobody.
+            raise InputError(" ".join([*failures, str(error)])) from None
     if Ranks(where).rank > 0:
         return []
     if failures:
@@ -474,18 +490,42 @@ def _checkpoint_path(configurations: Sequence[Configuration]) -> Path:
 
 def _checkpoint_with(runs: Sequence[Run], folder: Path) -> Path | None:
     """A checkpoint of these runs and others: of a batch that was killed and is asked for in part."""
-    for file in sorted(folder.glob("*.checkpoint")):
-        try:
-            stated = read_stated(file)
-        except InputError:
-            continue
-        if all(stated.get(run.name, {}).get("fingerprint") == run.fingerprint for run in runs):
+    for file in sorted(folder.glob("*.checkpoint*")):
+        if {(run.name, run.fingerprint) for run in runs} <= set(_runs_in(file)):
             return file
     return None
 
 
+def _runs_in(checkpoint: Path) -> list[tuple[str, str]]:
+    """Names and fingerprints of the runs in a checkpoint; none if it cannot be read, or is gone by now."""
+    try:
+        return [(name, about["fingerprint"]) for name, about in read_stated(checkpoint).items()]
+    except (FileNotFoundError, InputError, TypeError, KeyError):
+        return []
+
+
+def _unlink_done(folder: Path) -> None:
+    """Remove checkpoints of which every run has its weights."""
+    for file in folder.glob("*.checkpoint*"):
+        runs = _runs_in(file)
+        if runs and all(_fingerprint_of(folder / f"{name}.safetensors") == fingerprint for name, fingerprint in runs):
+            file.unlink(missing_ok=True)
+
+
+def _fingerprint_of(weights: Path) -> str | None:
+    try:
+        return read_stated(weights).get("fingerprint")
+    except (FileNotFoundError, InputError):
+        return None
+
+
 def _run_batch(
-    batch: Sequence[Configuration], data: Data, where: torch.device, recorded_is_done: bool, failures: list[str]
+    batch: Sequence[Configuration],
+    data: Data,
+    where: torch.device,
+    restart: bool,
+    recorded_is_done: bool,
+    failures: list[str],
 ) -> dict[str, dict]:
     """Records of runs that can be one training, by name; what to tell of those that diverged goes to `failures`."""
     ranks = Ranks(where)
@@ -501,17 +541,26 @@ def _run_batch(
                 untrained.append(configuration)
     untrained = ranks.from_first(untrained)
     if untrained:
-        failures += _train(untrained, data, where)
+        failures += _train(untrained, data, where, restart)
     if ranks.rank > 0:
         return {}
-    return records | _score_batch([c for c in batch if c.run not in records], data, where)
+    unscored = [c for c in batch if c.run not in records and _trained(c, data)]
+    return records | _score_batch(unscored, data, where)
 
 
-def _forget(batch: Sequence[Configuration]) -> None:
+def _forget(batch: Sequence[Configuration], older_than: float = math.inf) -> None:
+    """Remove records, weights and checkpoints of runs, those written before a time."""
+    folder, names = weights_path(batch[0]).parent, {configuration.run for configuration in batch}
+    # Of other batches too: killed in the middle, the new start would otherwise go on from them.
+    checkpoints = [
+        file for file in folder.glob("*.checkpoint*") if not names.isdisjoint(name for name, _ in _runs_in(file))
+    ]
     checkpoint = _checkpoint_path(batch)
     files = [path(configuration) for configuration in batch for path in (record_path, weights_path)]
-    for file in (*files, checkpoint, previous_of(checkpoint)):
-        file.unlink(missing_ok=True)
+    for file in (*files, *checkpoints, checkpoint, previous_of(checkpoint)):
+        with contextlib.suppress(FileNotFoundError):
+            if file.stat().st_mtime < older_than:
+                file.unlink()
 
 
 def _recorded(configuration: Configuration, data: Data) -> dict | None:
@@ -536,13 +585,10 @@ def _recorded(configuration: Configuration, data: Data) -> dict | None:
 
 def _trained(configuration: Configuration, data: Data) -> bool:
     """Whether the weights of exactly this run are there."""
-    try:
-        return read_stated(weights_path(configuration)).get("fingerprint") == _fingerprint(configuration, data)
-    except (FileNotFoundError, InputError):
-        return False
+    return _fingerprint_of(weights_path(configuration)) == _fingerprint(configuration, data)
 
 
-def _train(configurations: Sequence[Configuration], data: Data, where: torch.device) -> list[str]:
+def _train(configurations: Sequence[Configuration], data: Data, where: torch.device, restart: bool) -> list[str]:
     """Train runs together and write their weights; returns what to tell of those that diverged."""
     first, ranks = configurations[0], Ranks(where)
     checkpoint = _checkpoint_path(configurations)
@@ -565,7 +611,8 @@ def _train(configurations: Sequence[Configuration], data: Data, where: torch.dev
         architecture_and_objective(first.model)[1],
         precision=first.precision,
         checkpoint=checkpoint,
-        resume=_checkpoint_with(runs, checkpoint.parent) if not checkpoint.exists() and ranks.rank == 0 else None,
+        # What is started anew does not go on from an earlier batch either.
+        resume=None if restart or ranks.rank > 0 else _checkpoint_with(runs, checkpoint.parent),
         label=f"{first.dataset} {first.profile} {what}",
     )
     if ranks.rank > 0:
@@ -585,6 +632,7 @@ def _train(configurations: Sequence[Configuration], data: Data, where: torch.dev
     if not failures:
         checkpoint.unlink(missing_ok=True)
         previous_of(checkpoint).unlink(missing_ok=True)
+    _unlink_done(checkpoint.parent)
     return failures
 
 
@@ -596,8 +644,6 @@ def _score_batch(configurations: Sequence[Configuration], data: Data, where: tor
     pending: dict[str, Future] = {}
     with ThreadPoolExecutor(max_workers=1) as beside:
         for configuration in configurations:
-            if not weights_path(configuration).exists():
-                continue  # it diverged
             model = load_model(configuration, data.train.shape).to(where)
             started = time.monotonic()
             measured = _measure(model, data, configuration)

@@ -153,6 +153,8 @@ class Together:
             try:
                 self._unseen.append(self._pass(images, noise, self._kl_weights[number]))
             except NotFiniteError:
+                if self._ranks.count > 1:
+                    raise  # the other processes know nothing of it, and could not follow
                 self._look_closely(number, images, noise)
             else:
                 self._update(number)
@@ -170,9 +172,12 @@ class Together:
     def _noise_of(self, number: int, images: Tensor) -> list[Tensor]:
         """For each draw that the model asks for, in order, that of all runs, `runs x batch x ...`: also a part."""
         if self._noise_shapes is None:
-            asking = _Asking()
+            asking, model = _Asking(), self.runs[0].model
+            # Not in training mode, lest the zeros leave a mark on what a layer remembers of its inputs.
+            model.eval()
             with torch.no_grad():
-                self.runs[0].model(torch.zeros(self.batch, *images.shape[2:], device=self.device), asking)
+                model(torch.zeros(self.batch, *images.shape[2:], device=self.device), asking)
+            model.train()
             self._noise_shapes = asking.shapes
         sources = [generator(self.device, run.seed, "noise", number) for run in self.runs]
         share = self._ranks.share(self.batch)

@@ -11,6 +11,7 @@ the caches; so each run also gets there, bit for bit, the numbers that it gets a
 """
 
 import contextlib
+import json
 import signal
 import sys
 import threading
@@ -23,7 +24,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vitae.compute import Ranks, keep_freed_memory, workers
+from vitae import compute
+from vitae.compute import PRECISIONS, Ranks, keep_freed_memory, workers
 from vitae.errors import InputError, require_known
 from vitae.files import DiskFullError, append_line, read_tensors, write_tensors
 from vitae.models.base import GenerativeModel
@@ -67,6 +69,7 @@ def train(
         NonFiniteLoss: the loss became infinite or not a number.
         InputError: the checkpoint belongs to another configuration, or cannot be read.
     """
+    fingerprint = fingerprint or json.dumps([objective, strength, asdict(schedule), seed, len(images)], sort_keys=True)
     run = Run("run", model, seed, schedule, dict(strength), fingerprint)
     train_together([run], images, objective, checkpoint=checkpoint, label=label)
     if run.progress.diverged is not None:
@@ -103,11 +106,26 @@ def train_together(
         KeyboardInterrupt: the process was asked to stop; a checkpoint of the last step was written.
     """
     require_known("objective", objective, OBJECTIVES)
+    require_known("precision", precision, PRECISIONS)
+    if not runs:
+        return
+    if len(images) == 0:
+        raise InputError("there are no images to train on.")
+    checkpoint = Path(checkpoint) if checkpoint else None
+    names = [run.name for run in runs]
+    if len(set(names)) < len(names) or len({id(run.model) for run in runs}) < len(runs):
+        raise InputError("runs that train together need names and models of their own.")
+    if any("/" in name for name in names):
+        raise InputError(f"a run's name is part of its checkpoint's tensor names and takes no /: {', '.join(names)}.")
+    if len({tuple((name, value.shape) for name, value in run.model.state_dict().items()) for run in runs}) > 1:
+        raise InputError("runs that train together need models of one architecture.")
     if len({(run.schedule.epochs, run.schedule.batch, tuple(run.strength)) for run in runs}) > 1:
         raise InputError("runs that train together need the same number of epochs, batch and kind of strengths.")
     keep_freed_memory()
     device = next(runs[0].model.parameters()).device
     ranks = Ranks(device)
+    if min(runs[0].schedule.batch, len(images)) < ranks.count:
+        raise InputError(f"a batch of {runs[0].schedule.batch} cannot be shared out among {ranks.count} processes.")
     saved = ranks.from_first(_read((checkpoint, resume), runs) if ranks.rank == 0 else {})
     for run in runs:
         run.model.train()
@@ -127,9 +145,12 @@ def train_together(
     first = groups[0].runs[0].progress.step if groups else 0
     loop = _Loop(runs, groups, device, checkpoint if ranks.rank == 0 else None, label, ranks.rank == 0)
     # Sums over processes must come in the same order in all of them.
-    count = min(torch.get_num_threads(), len(groups)) if ranks.count == 1 else 1
-    with workers(count) as in_parallel, _asked_to_stop() as asked:
+    # As many threads as there would be if none had diverged: the rounding of products depends on it.
+    count = min(torch.get_num_threads(), -(-len(runs) // size)) if ranks.count == 1 else 1
+    with workers(count) as in_parallel, _asked_to_stop() as asked, compute.tf32(precision == "tf32"):
         loop.run(first, in_parallel, asked)
+        if asked.is_set():
+            raise KeyboardInterrupt
 
 
 @contextlib.contextmanager
@@ -197,7 +218,7 @@ class _Loop:
                 if stopping or done == steps or time.monotonic() - self.saved > self.pause:
                     self._save()
                 if stopping:
-                    raise KeyboardInterrupt
+                    return
         self._log("has done its last step")
 
     def alive(self) -> list[Run]:
@@ -279,6 +300,8 @@ def _save(path: Path, runs: Sequence[Run], groups: Sequence[Together]) -> None:
     try:
         write_tensors(path, tensors, stated, previous_of(path))
     except DiskFullError:
+        if not path.exists():
+            raise
         # Room for one more is where the one before the last lies.
         previous_of(path).unlink(missing_ok=True)
         write_tensors(path, tensors, stated)
@@ -300,12 +323,18 @@ def _read(paths: Iterable[Path | None], runs: Sequence[Run]) -> dict[str, _Saved
     for file in candidates:
         try:
             tensors, stated = read_tensors(file)
+        except FileNotFoundError:
+            continue
         except InputError as error:
             damaged.append(error)
             continue
+        found = _checked(file, tensors, stated, runs)
         if damaged:
             print(f"{damaged[0]}: going on from the one before it, {file.name}.", file=sys.stderr)
-        return _checked(file, tensors, stated, runs)
+            # Lest the next writing keeps the damaged one and drops this.
+            for other in candidates[: candidates.index(file)]:
+                other.unlink(missing_ok=True)
+        return found
     if damaged:
         raise InputError(f"{damaged[0]}: {_RESTART}.")
     return {}
@@ -325,16 +354,19 @@ def _checked(file: Path, tensors: dict[str, Tensor], stated: dict, runs: Sequenc
                 raise KeyError
             weights, *kept = (_of(tensors, run, kind) for kind in ("weights", *MOMENTS))
             moments = {name: dict(zip(MOMENTS, (each[name] for each in kept), strict=True)) for name in kept[0]}
-            found[run.name] = _Saved(Progress(**about), weights or run.model.state_dict(), moments)
-            if {name: value.shape for name, value in found[run.name].weights.items()} != _shapes(run.model):
+            progress, own = Progress(**about), run.model.state_dict()
+            if progress.diverged is not None:
+                weights, moments = own, {}
+            elif _shapes(weights) != _shapes(own) or any(not _shapes(k).items() <= _shapes(own).items() for k in kept):
                 raise KeyError
+            found[run.name] = _Saved(progress, weights, moments)
     except (KeyError, TypeError, AttributeError):
         raise InputError(f"{file} is not a checkpoint of this run: {_RESTART}.") from None
     return found
 
 
-def _shapes(model: GenerativeModel) -> dict[str, torch.Size]:
-    return {name: value.shape for name, value in model.state_dict().items()}
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in tensors.items()}
 
 
 def _of(tensors: dict[str, Tensor], run: Run, kind: str) -> dict[str, Tensor]:
