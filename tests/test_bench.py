@@ -5,9 +5,13 @@ import pytest
 import torch
 
 from vitae import InputError, cli
-from vitae.bench import data, measure
+from vitae.bench import data, evaluate, measure, train
 from vitae.bench import transforms as bench
-from vitae.transforms import CPAB
+from vitae.bench.train import the_authors
+from vitae.evaluate import log_weights
+from vitae.experiments import build
+from vitae.randomness import generator
+from vitae.transforms import CPAB, Affine
 from vitae.transforms.libcpab import gamma_of_theta, orthonormal_basis, theta_of_gamma
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -141,3 +145,48 @@ def test_without_the_competitor_the_sentence_says_how_to_get_it(capsys):
     assert "repeats must be a whole number of 1 or more" in capsys.readouterr().err
     with pytest.raises(InputError, match="not installed"):
         bench.run(1, against=True)
+
+
+@pytest.mark.parametrize("model", ["vae", "c-vitae"])
+def test_the_plain_way_and_ours_are_two_routes_to_the_same_weights(model):
+    """The competitor of `vitae bench evaluate` computes what we compute, from the same draws."""
+    built = build(the_authors(model), (1, 28, 28))
+    x = torch.rand(1, 1, 28, 28, generator=generator("cpu", 0, "x"))
+    plain = evaluate.plain_log_weights(built, x, 50, generator("cpu", 0, "noise"))
+    with torch.no_grad():
+        ours = log_weights(built, x, 50, generator("cpu", 0, "noise"))
+    torch.testing.assert_close(plain, ours[0], rtol=1e-5, atol=2e-3)
+
+
+def test_the_plain_transformation_is_ours():
+    gamma = 0.2 * torch.randn(5, 6, generator=generator("cpu", 0, "gamma"))
+    images = torch.rand(5, 1, 20, 16, generator=generator("cpu", 0, "images"))
+    for inverse in (False, True):
+        plain, ours = (family.warp(images, gamma, inverse=inverse) for family in (measure.PlainAffine(), Affine()))
+        torch.testing.assert_close(plain, ours, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("subject", ["train", "evaluate"])
+def test_a_record_of_training_or_evaluation_has_the_parts_of_the_committed_one(subject, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(measure, "SECONDS_A_REPEAT", 0)
+    monkeypatch.setattr(train, "_DIGITS", 64)
+    monkeypatch.setattr(train, "_BATCH", 32)
+    monkeypatch.setattr(train, "_EPOCHS", 1)
+    monkeypatch.setattr(train, "BATCHES", [("vae", 16)])
+    monkeypatch.setattr(evaluate, "_IMAGES", 2)
+    monkeypatch.setattr(evaluate, "SAMPLES", 10)
+    where = tmp_path / "found.json"
+    assert cli.main(["bench", subject, "--repeats", "1", "--output", str(where)]) == 0
+    found, committed = json.loads(where.read_text()), json.loads((RECORDS / f"{subject}.json").read_text())
+    part = "one run" if subject == "train" else None
+    assert set(found) == set(committed)
+    rows, committed_rows = (
+        [record[part], record["many runs"][0]] if part else record["log p(x)"] for record in (found, committed)
+    )
+    for row, committed_row in zip(rows, committed_rows, strict=True):
+        assert set(row) == set(committed_row), "measure it anew"
+    # An image's operations do not depend on how many images there are: 14.4 million, as the page says.
+    if part:
+        assert rows[0]["operations an image"] == committed_rows[0]["operations an image"]
+        assert sum(rows[0]["shares of a step"].values()) == pytest.approx(1)
+    assert "images/s" in capsys.readouterr().out if part else "milliseconds an image" in capsys.readouterr().out

@@ -34,8 +34,7 @@ SCHEMA = 1
 TOGETHER = 10
 # Models and batches whose runs are trained in turn and together.
 BATCHES = [("vae", 256), ("c-vitae", 256), ("c-vitae", 64)]
-_STEPS = 15  # an epoch of 4,000 embedded digits in batches of 256
-_EPOCHS = 3
+_DIGITS, _BATCH, _EPOCHS = 4_000, 256, 3
 # Shares of a step's time: how the names of the profiler's events begin.
 _KINDS = {
     "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"),
@@ -76,7 +75,7 @@ def _plain(configuration: Configuration, digits: MNIST) -> Callable[[], float]:
     model.transformation = PlainAffine()
     optimiser = torch.optim.Adam(model.parameters(), lr=configuration.schedule.learning_rate)
     loader = DataLoader(
-        _Augmented(digits), batch_size=256, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True
+        _Augmented(digits), batch_size=_BATCH, shuffle=True, drop_last=True, num_workers=2, persistent_workers=True
     )
 
     def epoch() -> float:
@@ -109,7 +108,7 @@ def _ours(configuration: Configuration, digits: MNIST, precision: str) -> Callab
         [run] = _runs(dataclasses.replace(configuration, schedule=short), digits, 1)
         started = time.perf_counter()
         train_together([run], digits, "elbo", precision=precision)
-        return _EPOCHS * _STEPS * 256 / (time.perf_counter() - started)
+        return _EPOCHS * (_DIGITS // _BATCH) * _BATCH / (time.perf_counter() - started)
 
     return epoch
 
@@ -120,9 +119,9 @@ def _step(configuration: Configuration, digits: MNIST) -> tuple[Callable[[], flo
 
     def some() -> float:
         started = time.perf_counter()
-        for _ in range(_STEPS):
+        for _ in range(_DIGITS // _BATCH):
             step()
-        return _STEPS * group.batch / (time.perf_counter() - started)
+        return (_DIGITS // _BATCH) * group.batch / (time.perf_counter() - started)
 
     return some, step
 
@@ -150,7 +149,7 @@ def _shares(step: Callable[[], None]) -> dict[str, float]:
     step()
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         started = time.perf_counter()
-        for _ in range(_STEPS):
+        for _ in range(_DIGITS // _BATCH):
             step()
         spent = time.perf_counter() - started
     events = [(event.key, event.self_cpu_time_total * 1e-6) for event in profiled.key_averages()]
@@ -214,8 +213,9 @@ def _many(model: str, batch: int, digits: MNIST, repeats: int) -> dict:
 
 def run(repeats: int = 5) -> dict:
     """Measure everything, on as many threads as torch uses; some minutes."""
-    digits = MNIST.load("train", source="embedded", size=4_000)
+    digits = MNIST.load("train", source="embedded", size=_DIGITS)
     authors = the_authors()
+    authors = dataclasses.replace(authors, schedule=dataclasses.replace(authors.schedule, batch=_BATCH))
     shown = tqdm(total=3 + len(BATCHES), disable=None, unit="part")
     # First, because our own training changes how the whole process keeps its memory.
     one = medians(repeats, plain=_plain(authors, digits))
@@ -231,7 +231,7 @@ def run(repeats: int = 5) -> dict:
         limit=matrix_rate,
     )
     shown.update()
-    operations, shares = _operations(step, 256), _shares(step)
+    operations, shares = _operations(step, _BATCH), _shares(step)
     shown.update()
     many = []
     for model, batch in BATCHES:
