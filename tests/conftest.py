@@ -1,5 +1,11 @@
+import contextlib
+import math
+
 import pytest
 import torch
+
+from vitae import train as training
+from vitae.together import Together
 
 # One thread: the tensors of tests are small, and on a busy machine threads that wait for each other cost far more
 # than they give.
@@ -18,3 +24,34 @@ def _a_place_of_its_own(tmp_path, monkeypatch):
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def checkpoint_at_every_look(monkeypatch):
+    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(training, "_PART_FOR_CHECKPOINTS", math.inf)
+
+
+class KilledError(Exception):
+    """Stands for a kill where a real one would take another process."""
+
+
+@pytest.fixture
+def killed_in_step(monkeypatch):
+    """`with killed_in_step(7):` lets a training get to that step, and no further."""
+
+    @contextlib.contextmanager
+    def killed(number):
+        real = Together.step
+
+        def step(self, at):
+            if at == number:
+                raise KilledError
+            real(self, at)
+
+        with monkeypatch.context() as context:
+            context.setattr(Together, "step", step)
+            with pytest.raises(KilledError):
+                yield
+
+    return killed

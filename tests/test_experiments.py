@@ -1,5 +1,4 @@
 import dataclasses
-import math
 import os
 import runpy
 import shutil
@@ -15,7 +14,6 @@ from vitae.data import Source
 from vitae.evaluate import codes
 from vitae.experiments import ROWS, build, load_data
 from vitae.metrics.neighbours import accuracy
-from vitae.together import Together
 from vitae.train import NonFiniteLoss
 
 SHAPE = (1, 28, 28)
@@ -214,23 +212,12 @@ def test_training_and_test_digits_come_from_one_source(monkeypatch):
 
 
 @pytest.fixture
-def a_batch_killed_in_step_7(monkeypatch, tmp_path):
+def a_batch_killed_in_step_7(monkeypatch, tmp_path, checkpoint_at_every_look, killed_in_step):
     """Seeds 0 to 2 of a VAE, at a checkpoint of step 6."""
     monkeypatch.setenv("VITAE_HOME", str(tmp_path))
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
-    monkeypatch.setattr(training, "_PART_FOR_CHECKPOINTS", math.inf)
     configurations = [configure("mnist", "vae", "smoke", seed) for seed in range(3)]
-    with monkeypatch.context() as context:
-        real = Together.step
-
-        def step(self, number):
-            if number == 7:
-                raise KeyboardInterrupt
-            real(self, number)
-
-        context.setattr(Together, "step", step)
-        with pytest.raises(KeyboardInterrupt):
-            run_together(configurations, device="cpu")
+    with killed_in_step(7):
+        run_together(configurations, device="cpu")
     return configurations, tmp_path / "runs/smoke/mnist"
 
 
@@ -241,9 +228,8 @@ def log_of(folder, seed):
 def test_a_part_of_a_killed_batch_goes_on_and_the_batchs_checkpoint_goes_with_its_last_run(a_batch_killed_in_step_7):
     configurations, folder = a_batch_killed_in_step_7
     checkpoint = next(folder.glob("*.checkpoint"))
-    checkpoint.rename(
-        checkpoint.with_name(checkpoint.name + ".previous")
-    )  # as a kill between the two renames leaves it
+    # As a kill between the two renames of a writing leaves it.
+    checkpoint.rename(training.previous_of(checkpoint))
     run(configurations[1], device="cpu")
     assert "goes on at step 6" in log_of(folder, 1)
     assert list(folder.glob("*.checkpoint*"))

@@ -127,31 +127,31 @@ def test_rates_warm_up_and_strength_may_differ_between_the_runs():
 
 
 @pytest.mark.parametrize("runs_a_batch", [1, 4])
-def test_after_one_diverged_a_resumed_batch_ends_bit_for_bit_as_the_undisturbed(runs_a_batch, tmp_path, monkeypatch):
-    """With two threads too: one run left must not get both of them."""
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
-    monkeypatch.setattr(training, "_PART_FOR_CHECKPOINTS", math.inf)
+def test_after_one_diverged_a_resumed_batch_ends_bit_for_bit_as_the_undisturbed(
+    runs_a_batch, tmp_path, monkeypatch, checkpoint_at_every_look, killed_in_step
+):
+    """The one that is left must not get the threads of both, with which large products round otherwise."""
+    how = {"threads": 2, "runs_a_batch": runs_a_batch}
+    seen, real = set(), training.OBJECTIVES["elbo"]
+
+    def objective(*arguments, **settings):
+        seen.add(torch.get_num_threads())
+        return real(*arguments, **settings)
+
+    monkeypatch.setitem(training.OBJECTIVES, "elbo", objective)
 
     def two():
         [good], [bad] = runs_of("affine", [0]), runs_of("affine", [1], schedule=Schedule(3, 8, 1e9))
         return [good, bad]
 
-    [expected, _] = trained_together(two(), threads=2, runs_a_batch=runs_a_batch)
+    [expected, _] = trained_together(two(), **how)
     checkpoint = tmp_path / "batch.checkpoint"
-    with monkeypatch.context() as context:
-        real = Together.step
-
-        def step(self, number):
-            if number == 9:
-                raise KilledError
-            real(self, number)
-
-        context.setattr(Together, "step", step)
-        with pytest.raises(KilledError):
-            trained_together(two(), threads=2, runs_a_batch=runs_a_batch, checkpoint=checkpoint)
-    [resumed, bad] = trained_together(two(), threads=2, runs_a_batch=runs_a_batch, checkpoint=checkpoint)
+    with killed_in_step(9):
+        trained_together(two(), **how, checkpoint=checkpoint)
+    [resumed, bad] = trained_together(two(), **how, checkpoint=checkpoint)
     assert bad.progress.diverged is not None
     assert same(resumed, expected)
+    assert seen == {1 if runs_a_batch == 1 else 2}
 
 
 def test_what_a_layer_remembers_of_its_inputs_it_remembers_of_images_only():
@@ -179,8 +179,8 @@ def test_runs_of_other_lengths_are_refused():
         trained_together([short, long])
 
 
-class Counting(nn.Module):
-    """An encoder whose parameters are not numbers any more from the third call on, for the run that is told to."""
+class Fragile(nn.Module):
+    """An encoder whose mean overflows after a few steps, the sooner the higher the learning rate."""
 
     def __init__(self, encoder):
         super().__init__()
@@ -203,7 +203,7 @@ def test_one_that_diverges_leaves_the_others_alone(kind, runs_a_batch, tmp_path)
     def fragile(seed):
         [run] = runs_of(kind, [seed])
         name = "encoder" if kind == "vae" else "encoder_P"
-        setattr(run.model, name, Counting(getattr(run.model, name)))
+        setattr(run.model, name, Fragile(getattr(run.model, name)))
         if seed != 1:
             run.schedule = Schedule(3, 8, 1e-4)
         run.log = tmp_path / f"{seed}.log"
@@ -224,34 +224,18 @@ def test_one_that_diverges_leaves_the_others_alone(kind, runs_a_batch, tmp_path)
     assert again[0].progress == runs[0].progress
 
 
-class KilledError(Exception):
-    pass
-
-
 @pytest.mark.parametrize(("threads", "runs_a_batch"), [(1, 1), (2, 1), (1, 4), (2, 2)])
-def test_killed_and_resumed_they_end_bit_for_bit_as_if_never_killed(threads, runs_a_batch, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
-    monkeypatch.setattr(training, "_PART_FOR_CHECKPOINTS", math.inf)
+def test_killed_and_resumed_they_end_bit_for_bit_as_if_never_killed(
+    threads, runs_a_batch, tmp_path, monkeypatch, checkpoint_at_every_look, killed_in_step
+):
     monkeypatch.setattr(training, "_STEPS_BETWEEN_LOOKS_ON_A_CPU", 3)
-    expected = trained_together(runs_of("affine", range(4)), threads=threads, runs_a_batch=runs_a_batch)
+    how = {"threads": threads, "runs_a_batch": runs_a_batch}
+    expected = trained_together(runs_of("affine", range(4)), **how)
     checkpoint = tmp_path / "batch.checkpoint"
-    with monkeypatch.context() as context:
-        real = Together.step
-
-        def step(self, number):
-            if number == 10:
-                raise KilledError
-            real(self, number)
-
-        context.setattr(Together, "step", step)
-        with pytest.raises(KilledError):
-            trained_together(
-                runs_of("affine", range(4)), threads=threads, runs_a_batch=runs_a_batch, checkpoint=checkpoint
-            )
+    with killed_in_step(10):
+        trained_together(runs_of("affine", range(4)), **how, checkpoint=checkpoint)
     assert {about["step"] for about in read_stated(checkpoint).values()} == {9}
-    resumed = trained_together(
-        runs_of("affine", range(4)), threads=threads, runs_a_batch=runs_a_batch, checkpoint=checkpoint
-    )
+    resumed = trained_together(runs_of("affine", range(4)), **how, checkpoint=checkpoint)
     for run, other in zip(resumed, expected, strict=True):
         assert same(run, other)
         assert run.progress.losses == other.progress.losses

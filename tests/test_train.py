@@ -43,12 +43,6 @@ def trained(seed=0, checkpoint=None, model=None, **settings):
     return model.state_dict(), progress
 
 
-@pytest.fixture
-def checkpoint_at_every_look(monkeypatch):
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
-    monkeypatch.setattr(training, "_PART_FOR_CHECKPOINTS", math.inf)
-
-
 def same(a, b):
     return all(torch.equal(a[name], b[name]) for name in a)
 

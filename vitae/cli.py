@@ -96,14 +96,14 @@ def _parser() -> argparse.ArgumentParser:
     for name, kind, text in (
         ("epochs", int, "passes through the training images"),
         ("batch", int, "images a step"),
-        ("learning-rate", _numbers, "LIST: peak of the one-cycle schedule"),
-        ("warmup", _numbers, "LIST: part of all steps over which the KL's weight grows to 1"),
+        ("learning-rate", _numbers, "peak of the one-cycle schedule"),
+        ("warmup", _numbers, "part of all steps over which the KL's weight grows to 1"),
         ("appearance", int, "dimension of z_A; a VAE gets the sum"),
         ("perspective", int, "dimension of z_P"),
         ("transform", str, "affine (default), cpab, cpab-ROWSxCOLUMNS, or several joined by +"),
         ("samples", int, "K of the importance-weighted log p(x)"),
-        ("beta", _numbers, "LIST: strength of beta and beta-tc"),
-        ("strength", _numbers, "LIST: strength of dip-ii"),
+        ("beta", _numbers, "strength of beta and beta-tc"),
+        ("strength", _numbers, "strength of dip-ii"),
         ("precision", str, f"of matrix products in training: {', '.join(PRECISIONS)} (default float32)"),
     ):
         settings.add_argument(f"--{name}", type=kind, help=text, metavar="LIST" if kind is _numbers else None)

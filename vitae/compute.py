@@ -73,8 +73,8 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # mallopt's names in glibc
 def keep_freed_memory() -> None:
     """Let the process keep what its tensors free, instead of asking the system for the same pages again in each step.
 
-    glibc returns large blocks at once; getting them back costs a page fault for every 4 KiB, which takes a quarter to
-    half of the time of work on many images. Other C libraries are left as they are.
+    glibc returns large blocks at once, and getting them back costs a page fault for every 4 KiB. Other C libraries are
+    left as they are.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

@@ -116,6 +116,7 @@ def log_likelihood(
         return len(block)
 
     with (
+        compute.tf32(precision == "tf32"),
         tqdm(total=len(images), desc=label, unit="image", disable=None, mininterval=1.0) as bar,
         compute.workers(min(torch.get_num_threads(), len(blocks)) if device.type == "cpu" else 1) as in_threads,
     ):

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -284,6 +285,11 @@ class Data:
     held_out: object
     evaluated_on: str
 
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the training digits; read through once, however many runs ask."""
+        return self.train.fingerprint()
+
 
 # The observed training images on which the train ELBO and the predictors of the scores are computed.
 _OBSERVED_TRAINING_IMAGES = 10_000
@@ -326,7 +332,7 @@ def _what_is_trained(stated: dict) -> dict:
 def _fingerprint(configuration: Configuration, data: Data) -> str:
     """Names what determines the weights: the configuration less what only evaluation uses, and the data."""
     stated = _what_is_trained(configuration.as_json())
-    stated["digits"] = data.train.fingerprint()
+    stated["digits"] = data.fingerprint
     return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -642,13 +648,17 @@ def _score_batch(configurations: Sequence[Configuration], data: Data, where: tor
     The scores of one run's codes are computed beside the log p(x) of the next; they release the interpreter's lock.
     """
     pending: dict[str, Future] = {}
+    # Here, because another thread may take the part of the cores that log p(x) gives its own for the count of all.
+    environment = results.environment(where)
     with ThreadPoolExecutor(max_workers=1) as beside:
         for configuration in configurations:
             model = load_model(configuration, data.train.shape).to(where)
             started = time.monotonic()
             measured = _measure(model, data, configuration)
             spent = time.monotonic() - started
-            pending[configuration.run] = beside.submit(_record, configuration, model, data, measured, spent, where)
+            pending[configuration.run] = beside.submit(
+                _record, configuration, model, data, measured, spent, environment
+            )
         return {name: record.result() for name, record in pending.items()}
 
 
@@ -658,7 +668,7 @@ def _record(
     data: Data,
     measured: _Measured,
     spent: float,
-    where: torch.device,
+    environment: dict,
 ) -> dict:
     """Write the record of a trained run, and return it as it is read."""
     started = time.monotonic()
@@ -684,7 +694,7 @@ def _record(
         },
         "losses": progress.losses,
         "scores": scores,
-        **results.environment(where),
+        **environment,
     }
     file = record_path(configuration)
     results.write(file, record)
