@@ -30,7 +30,7 @@ NOTEBOOKS = ["transformations", "mnist", "quantitative", "benchmarks"] + DATASET
 RUN_CODE = [
     path
     for pattern in ("data/*", "rendering/*", "transforms/*", "models/*", "metrics/*", "nets", "likelihoods", "objectives",
-                    "schedule", "compute", "together", "train", "evaluate", "experiments", "randomness")
+                    "schedule", "compute", "compiled", "together", "train", "evaluate", "experiments", "randomness")
     for path in glob_wildcards(f"vitae/{{path,{pattern.replace('*', '[a-z0-9_]+')}}}.py").path
 ]
 RUN_CODE = [f"vitae/{path}.py" for path in RUN_CODE]

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "vitae"
 # Imports run from later rooms to earlier ones, never back.
 ORDER = [
     ["errors"],
-    ["randomness", "paths", "files", "compute", "schedule"],
+    ["randomness", "paths", "files", "compute", "compiled", "schedule"],
     ["transforms", "rendering", "download"],
     ["data", "nets"],
     ["likelihoods"],

@@ -1,16 +1,18 @@
 """What a trained model is worth: ELBO, importance-weighted log p(x), and codes. No warm-up, no beta, no strength."""
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from vitae import compute
-from vitae.data.base import as_floats
-from vitae.errors import require_number
+from vitae.data.base import Dataset, as_floats
+from vitae.data.grid import Grid
+from vitae.errors import InputError, reason, require_number
 from vitae.models.base import GenerativeModel
 from vitae.nets import gaussian_log_prob
 from vitae.objectives import elbo_per_image
@@ -137,3 +139,90 @@ def codes(model: GenerativeModel, images: Tensor) -> dict[str, np.ndarray]:
         for name, posterior in model.infer(as_floats(block), noise=None).posteriors.items():
             found[name].append(posterior.mean.cpu().double().numpy())
     return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def codes_of(encoder: Callable, dataset: Dataset | Grid | Tensor, *, batch: int = _BATCH) -> np.ndarray:
+    """The codes that any encoder gives the images of a dataset, `n x d`, ready for `vitae.metrics`.
+
+    Args:
+        encoder: a `GenerativeModel`, whose posterior means are taken, all latent spaces side by side; or a module or
+            function from float32 images in [0, 1], `batch x channels x height x width`, to codes `batch x d`; or
+            whatever has `transform`, as in scikit-learn, from flat images, `batch x pixels`.
+        dataset: a dataset, or bare uint8 images `n x channels x height x width`; or a grid, all of whose combinations
+            are then drawn and encoded, block by block, in the order of their numbers.
+        batch: images encoded at a time.
+
+    Raises:
+        InputError: the encoder cannot take these images, or gives something else than a row of numbers an image.
+    """
+    require_number("batch", batch, 1, whole=True)
+    if not isinstance(dataset, Dataset | Grid | Tensor):
+        raise InputError(f"codes are of a Dataset, a Grid or a tensor of images, got {type(dataset).__name__}.")
+    count = len(dataset)
+    if count == 0:
+        raise InputError("there are no images to encode.")
+    encode = _encoding(encoder)
+    found: np.ndarray | None = None
+    with tqdm(total=count, desc="codes", unit="image", disable=None, delay=1) as bar, torch.no_grad():
+        for start, images in _blocks(dataset, batch):
+            part = encode(images)
+            if part.ndim != 2 or len(part) != len(images) or part.dtype.kind not in "fiu":
+                raise InputError(
+                    f"the encoder must give a row of numbers an image, and gave {part.dtype} {part.shape} for {len(images)} "
+                    f"images: wrap it in a function that returns its means."
+                )
+            if found is None:
+                found = np.empty((count, part.shape[1]), np.float64)
+            found[start : start + len(part)] = part
+            bar.update(len(part))
+    return found
+
+
+# Drawn at a time from a grid: so few that the cache does not keep them, since the whole of a grid would fill a disk.
+_DRAWN = 960
+
+
+def _blocks(dataset: Dataset | Grid | Tensor, batch: int) -> Iterator[tuple[int, Tensor]]:
+    """All images in pieces, each with the number of its first."""
+    if isinstance(dataset, Grid):
+        step = min(batch, _DRAWN)
+        for start in range(0, len(dataset), step):
+            yield start, dataset.images(dataset.positions(np.arange(start, min(start + step, len(dataset)))))
+    else:
+        images = dataset if isinstance(dataset, Tensor) else dataset.images
+        yield from ((start, images[start : start + batch]) for start in range(0, len(images), batch))
+
+
+def _encoding(encoder: Callable) -> Callable[[Tensor], np.ndarray]:
+    """The encoder as a function from uint8 images to codes."""
+    if isinstance(encoder, GenerativeModel):
+        where = _device(encoder)
+        return lambda images: np.concatenate(list(codes(encoder, images.to(where)).values()), axis=1)
+    if hasattr(encoder, "transform"):
+
+        def call(x: Tensor):
+            return encoder.transform(x.flatten(1).numpy())
+
+        where = torch.device("cpu")
+    elif callable(encoder):
+        call = encoder
+        where = next((p.device for p in encoder.parameters()), None) if isinstance(encoder, nn.Module) else None
+        if isinstance(encoder, nn.Module):
+            encoder.eval()
+    else:
+        raise InputError(f"an encoder is called or has a method transform, and {type(encoder).__name__} has neither.")
+
+    def encode(images: Tensor) -> np.ndarray:
+        x = as_floats(images if where is None else images.to(where))
+        try:
+            given = call(x)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise InputError(f"the encoder cannot take images of {tuple(x.shape)}: {reason(error)}.") from error
+        if isinstance(given, Tensor):
+            given = given.detach().float().cpu()
+        try:
+            return np.asarray(given)
+        except ValueError:
+            return np.empty(0, object)  # of uneven parts, which is refused where shapes are
+
+    return encode

@@ -162,3 +162,24 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Write a compressed `.npz` atomically, the same bytes for the same arrays."""
     with _replacing(path) as file:
         np.savez_compressed(file, **arrays)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz`, by name; loading never runs code.
+
+    Raises:
+        InputError: there is no such file, it is none, or it holds Python objects.
+    """
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise InputError(f"{path} holds a single array and no names: write it with np.savez.")
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise InputError(f"there is no file {path}.") from None
+    except InputError:
+        raise
+    except Exception as error:  # a damaged archive can make any of its readers fail in any way
+        raise InputError(
+            f"{path} cannot be read as arrays ({reason(error)}): write numbers and text with np.savez, no objects."
+        ) from None

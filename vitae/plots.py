@@ -8,7 +8,7 @@ import base64
 import html
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -24,6 +24,7 @@ from vitae import paths, results
 from vitae.data.base import as_floats
 from vitae.errors import InputError
 from vitae.files import picture_kind, write_bytes, write_text
+from vitae.metrics.report import Report
 from vitae.models.base import GenerativeModel
 from vitae.transforms import CPAB, Transformation, pixel_grid
 
@@ -239,6 +240,17 @@ def learning_curves(records: list[dict], names: dict[str, str]) -> Figure:
     return figure
 
 
+def _draw_matrix(axes, matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str], largest: float):
+    """Numbers as shades of grey and as numbers; returns what a colour bar is made of."""
+    shown = axes.imshow(matrix, vmin=0, vmax=largest, cmap="Greys", aspect="auto")
+    for (i, j), number in np.ndenumerate(matrix):
+        colour = "white" if number > largest / 2 else "black"
+        axes.text(j, i, f"{number:.2f}", ha="center", va="center", fontsize=7, color=colour)
+    axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
+    axes.set_yticks(range(len(rows)), rows)
+    return shown
+
+
 @_figure
 def importances(records: dict[str, dict]) -> Figure:
     """The importance matrices behind D_score, one for each printed name; dark means the latent knows the factor."""
@@ -250,22 +262,26 @@ def importances(records: dict[str, dict]) -> Figure:
         cell.set_visible(False)
     for cell, (name, record) in zip(axes.flat, records.items(), strict=False):
         scores = record["scores"]
-        matrix = np.array(scores["importance"])
-        shown = cell.imshow(matrix, vmin=0, vmax=largest, cmap="Greys", aspect="auto")
-        for (i, j), number in np.ndenumerate(matrix):
-            cell.text(
-                j,
-                i,
-                f"{number:.2f}",
-                ha="center",
-                va="center",
-                fontsize=7,
-                color="white" if number > largest / 2 else "black",
-            )
-        cell.set_xticks(range(len(scores["factors"])), scores["factors"], rotation=30, ha="right")
-        cell.set_yticks(range(len(scores["latents"])), scores["latents"])
+        shown = _draw_matrix(cell, np.array(scores["importance"]), scores["latents"], scores["factors"], largest)
         cell.set_title(f"{name}, D = {scores['d_score']:.2f}")
     figure.colorbar(shown, ax=axes, label="importance", shrink=0.6)
+    return figure
+
+
+@_figure
+def score_matrices(report: Report) -> Figure:
+    """The matrices behind scores, codes by factors: what matters for, tells of and predicts what; dark is much."""
+    panels = (
+        (f"DCI importance\nD = {report.dci.disentanglement:.2f}, C = {report.dci.completeness:.2f}", report.dci.importance),
+        (f"mutual information (nats)\nMIG = {report.mig.score:.2f}", report.mig.information),
+        (f"linear prediction\nSAP = {report.sap.score:.2f}", report.sap.predictability),
+        (f"gain of 10 neighbours\nD_score = {report.d_score.score:.2f}", report.d_score.importance),
+    )
+    size = 1.1 + 0.3 * len(report.codes), 1.1 + 0.42 * len(report.factors)
+    figure, axes = _subplots(1, len(panels), figsize=(len(panels) * size[1], size[0]), sharey=True)
+    for cell, (title, matrix) in zip(axes[0], panels, strict=True):
+        _draw_matrix(cell, matrix, report.codes, report.factors, max(float(matrix.max()), 1e-9))
+        cell.set_title(title)
     return figure
 
 

@@ -297,18 +297,30 @@ def _in_order(records: list[dict], names: dict[str, str]) -> list[str]:
     return [name for name in names if name in present] + sorted(present - set(names))
 
 
+def _holds_words(rows: list[list[str]], column: int) -> bool:
+    """Whether a table's column is the first, or holds something that does not begin with a number."""
+    for cell in (row[column] for row in rows[1:] if row[column]):
+        try:
+            float(cell.split()[0])
+        except ValueError:
+            return True
+    return column == 0
+
+
 def as_markdown(rows: list[list[str]]) -> str:
     """A table as Markdown, numbers to the right, each in one line with its interval."""
     cells = [[cell.replace("_", r"\_").replace(" ± ", "\u00a0±\u00a0") for cell in row] for row in rows]
-    lines = [cells[0], ["---", *["---:"] * (len(cells[0]) - 1)], *cells[1:]]
+    rules = ["---" if _holds_words(rows, i) else "---:" for i in range(len(rows[0]))]
+    lines = [cells[0], rules, *cells[1:]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def as_text(rows: list[list[str]]) -> str:
     """A table for a terminal."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    words = [_holds_words(rows, i) for i in range(len(rows[0]))]
     lines = [
-        "  ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(cell.ljust(w) if left else cell.rjust(w) for cell, w, left in zip(row, widths, words, strict=True))
         for row in rows
     ]
     return "\n".join(line.rstrip() for line in lines)

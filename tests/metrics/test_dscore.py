@@ -6,7 +6,8 @@ from hypothesis.extra import numpy as arrays
 
 from vitae import InputError, d_score, predictability
 from vitae.metrics import neighbours
-from vitae.metrics.dscore import disentanglement
+from vitae.metrics.arrays import equal_frequency_classes
+from vitae.metrics.dci import disentanglement
 
 
 @pytest.mark.parametrize(
@@ -72,9 +73,9 @@ def test_importance_is_the_gain_over_the_majority_rate():
 
 def test_ten_classes_are_equally_frequent_in_the_training_values():
     values = np.random.default_rng(0).exponential(size=5000)
-    classes = neighbours.equal_frequency_classes(values, values)
+    classes = equal_frequency_classes(values, values)
     assert np.bincount(classes).tolist() == [500] * 10
-    assert neighbours.equal_frequency_classes(np.array([-1.0, 1e9]), values).tolist() == [0, 9]
+    assert equal_frequency_classes(np.array([-1.0, 1e9]), values).tolist() == [0, 9]
 
 
 def test_predictability_is_accuracy_for_classes_and_r_squared_for_the_others(factors):

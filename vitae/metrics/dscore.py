@@ -19,6 +19,8 @@ import numpy as np
 
 from vitae.errors import InputError
 from vitae.metrics import neighbours
+from vitae.metrics.arrays import equal_frequency_classes
+from vitae.metrics.dci import disentanglement
 from vitae.metrics.neighbours import check_arrays
 
 
@@ -29,20 +31,6 @@ class DScore:
     score: float
     importance: np.ndarray
     per_latent: np.ndarray
-
-
-def disentanglement(importance: np.ndarray) -> tuple[float, np.ndarray]:
-    """D and each latent's 1 - H from an importance matrix `latents x factors`.
-
-    A latent that knows nothing has no say; codes that know nothing at all have D = 0.
-    """
-    total = importance.sum(1, keepdims=True)
-    share = np.divide(importance, total, out=np.zeros_like(importance), where=total > 0)
-    entropy = -(share * np.log(np.where(share > 0, share, 1))).sum(1) / np.log(importance.shape[1])
-    per_latent = np.where(total[:, 0] > 0, 1 - entropy, 0.0)
-    if importance.sum() == 0:
-        return 0.0, per_latent
-    return float((total[:, 0] / total.sum()) @ per_latent), per_latent
 
 
 def d_score(
@@ -69,10 +57,9 @@ def d_score(
     for j, is_class in enumerate(classes):
         train_labels, test_labels = train_factors[:, j], test_factors[:, j]
         if not is_class:
-            test_labels = neighbours.equal_frequency_classes(test_labels, train_labels)
-            train_labels = neighbours.equal_frequency_classes(train_labels, train_labels)
-        values, counts = np.unique(train_labels, return_counts=True)
-        majority = float(np.mean(test_labels == values[counts.argmax()]))
+            test_labels = equal_frequency_classes(test_labels, train_labels)
+            train_labels = equal_frequency_classes(train_labels, train_labels)
+        majority = neighbours.majority_rate(train_labels, test_labels)
         for i in range(train_codes.shape[1]):
             hit = neighbours.accuracy(train_codes[:, i : i + 1], train_labels, test_codes[:, i : i + 1], test_labels)
             importance[i, j] = max(0.0, (hit - majority) / (1 - majority)) if majority < 1 else 0.0

@@ -7,6 +7,7 @@ holds a factor in a twisted form still gets credit.
 import numpy as np
 
 from vitae.errors import InputError
+from vitae.metrics.arrays import numbers
 
 # scikit-learn is imported where it is used: it takes as long to import as torch, and only scoring needs it.
 
@@ -20,6 +21,8 @@ def check_arrays(train_codes, train_factors, test_codes, test_factors, classes) 
         InputError: naming what does not fit.
     """
     for part, codes, factors in (("train", train_codes, train_factors), ("test", test_codes, test_factors)):
+        if np.ndim(codes) == 2 == np.ndim(factors):
+            numbers(f"{part} codes", codes), numbers(f"{part} factors", factors)
         if np.ndim(codes) != 2 or np.ndim(factors) != 2 or len(codes) != len(factors) or len(codes) == 0:
             raise InputError(
                 f"{part} codes must be n x d and {part} factors n x k with the same n above 0, got "
@@ -29,12 +32,6 @@ def check_arrays(train_codes, train_factors, test_codes, test_factors, classes) 
             raise InputError(f"there are {np.shape(factors)[1]} {part} factors and {len(classes)} entries in classes.")
         if not np.isfinite(codes).all():
             raise InputError(f"some {part} codes are not finite: look at the training of the model they are from.")
-
-
-def equal_frequency_classes(values: np.ndarray, reference: np.ndarray, count: int = 10) -> np.ndarray:
-    """Cut continuous values into `count` classes that are equally frequent in `reference`; `n` integers."""
-    edges = np.quantile(reference, np.linspace(0, 1, count + 1)[1:-1])
-    return np.searchsorted(edges, values, side="right")
 
 
 def accuracy(train_codes, train_labels, test_codes, test_labels) -> float:
@@ -51,3 +48,9 @@ def r_squared(train_codes, train_values, test_codes, test_values) -> float:
 
     regressor = KNeighborsRegressor(min(NEIGHBOURS, len(train_codes)))
     return float(regressor.fit(train_codes, train_values).score(test_codes, test_values))
+
+
+def majority_rate(train_labels: np.ndarray, test_labels: np.ndarray) -> float:
+    """The test accuracy of naming the most frequent training class every time."""
+    values, counts = np.unique(train_labels, return_counts=True)
+    return float(np.mean(test_labels == values[counts.argmax()]))

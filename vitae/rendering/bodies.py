@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitae.rendering.compiled import compiled
+from vitae.compiled import compiled
 from vitae.rendering.raster import rasterize, shade_grey, vertex_normals
 
 ASSET = Path(__file__).with_name("assets") / "body.npz"

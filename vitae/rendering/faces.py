@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vitae.rendering.compiled import compiled
+from vitae.compiled import compiled
 from vitae.rendering.raster import rasterize, vertex_normals
 
 ASSET = Path(__file__).with_name("assets") / "face.npz"

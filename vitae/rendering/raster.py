@@ -5,7 +5,7 @@ Deterministic: triangles are drawn in their order, and of two at one depth the f
 
 import numpy as np
 
-from vitae.rendering.compiled import compiled
+from vitae.compiled import compiled
 
 
 @compiled

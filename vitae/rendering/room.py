@@ -13,7 +13,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from vitae.rendering.compiled import compiled
+from vitae.compiled import compiled
 
 SHAPES = ("cube", "cylinder", "sphere", "capsule")
 HUES = tuple(h / 10 for h in range(10))

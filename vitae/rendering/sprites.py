@@ -6,7 +6,7 @@ on if its centre lies inside the shape.
 
 import numpy as np
 
-from vitae.rendering.compiled import compiled
+from vitae.compiled import compiled
 
 SHAPES = ("square", "ellipse", "heart")
 

@@ -1,0 +1,63 @@
+r"""The beta-VAE score (Higgins et al., 2017, section 3): does a linear classifier see which factor two images share?
+
+A vote holds one factor at a value and takes 64 pairs of points that share it. From the mean of abs(z - z') over the pairs,
+`d` numbers, a logistic regression has to tell the factor; the score is its accuracy in other votes.
+
+Easy to reach 1: the classifier may use all codes at once, so a factor spread over several of them costs nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vitae.errors import require_number
+from vitae.metrics import voting
+from vitae.metrics.arrays import Points, points
+from vitae.metrics.linear import logistic_regression
+
+
+@dataclass(frozen=True)
+class BetaVAEScore:
+    """`score` and `train_score` in [0, 1]; see `DCI` for `shortfall`."""
+
+    score: float
+    train_score: float
+    shortfall: str
+
+
+def beta_vae_score(
+    codes: np.ndarray,
+    factors: np.ndarray,
+    *,
+    classes: Sequence[bool] | None = None,
+    names: Sequence[str] | None = None,
+    seed: int = 0,
+    fast: bool = False,
+) -> BetaVAEScore:
+    """The beta-VAE score by the full protocol: 10,000 votes to learn from, 5,000 to test on, 64 pairs each.
+
+    Args:
+        codes, factors, classes, names, seed, fast: see `factor_vae_score`.
+
+    Raises:
+        InputError: as `points`.
+    """
+    require_number("seed", seed, 0, whole=True)
+    given = points(codes, factors, classes=classes, names=names)
+    (x, y), (x_test, y_test) = (
+        _differences(given, count, seed, purpose)
+        for count, purpose in zip(voting.counts(fast), ("pairs", "test pairs"), strict=True)
+    )
+    classifier = logistic_regression(x, y)
+    return BetaVAEScore(float(classifier.score(x_test, y_test)), float(classifier.score(x, y)), voting.shortfall(fast))
+
+
+def _differences(given: Points, count: int, seed: int, purpose: str) -> tuple[np.ndarray, np.ndarray]:
+    """The mean distance of pairs in each code, `votes x d`, and the factor that they share, `votes`."""
+    distances, shared = [], []
+    for votes in voting.drawn(given, count, 2 * voting.BATCH, seed, purpose):
+        one, other = np.split(votes.codes, 2, axis=1)
+        distances.append(np.abs(one - other).mean(1))
+        shared.append(votes.factor)
+    return np.concatenate(distances), np.concatenate(shared)

@@ -1,0 +1,54 @@
+r"""Modularity (Ridgeway & Mozer, 2018, section 3): does each code know one factor only?
+
+::
+
+    m_i = 1 - sum_{j != j*} I_ij^2 / (I_ij*^2 (k - 1)),   j* = argmax_j I_ij
+
+averaged over the codes. A code that knows nothing at all counts 0; one that knows a bit of noise counts much, so codes of
+pure noise have a modularity far above 0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vitae.metrics.arrays import points
+from vitae.metrics.information import information_matrix
+
+
+@dataclass(frozen=True)
+class Modularity:
+    """`score` in [0, 1], the mean of `per_code`; `information` in nats, `d x k`."""
+
+    score: float
+    per_code: np.ndarray
+    information: np.ndarray
+
+
+def modularity_of(information: np.ndarray) -> np.ndarray:
+    """Each code's modularity from a matrix of informations `d x k`."""
+    squares = information**2
+    largest = squares.max(1)
+    rest = squares.sum(1) - largest
+    return np.where(largest > 0, 1 - rest / np.where(largest > 0, largest * (squares.shape[1] - 1), 1), 0.0)
+
+
+def modularity(
+    codes: np.ndarray,
+    factors: np.ndarray,
+    *,
+    classes: Sequence[bool] | None = None,
+    names: Sequence[str] | None = None,
+) -> Modularity:
+    """Modularity, on all points given.
+
+    Args:
+        codes, factors, classes, names: see `vitae.metrics.arrays.points`.
+
+    Raises:
+        InputError: as `points`.
+    """
+    information = information_matrix(points(codes, factors, classes=classes, names=names))
+    per_code = modularity_of(information)
+    return Modularity(float(per_code.mean()), per_code, information)

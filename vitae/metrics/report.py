@@ -1,0 +1,199 @@
+"""All scores of one set of codes: computed from the same points, told as a table, kept as JSON, drawn by `plots`."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from vitae.errors import InputError, require_number
+from vitae.metrics.arrays import Arrays, parts, shortfall
+from vitae.metrics.beta_vae import BetaVAEScore, beta_vae_score
+from vitae.metrics.dci import DCI, dci
+from vitae.metrics.dscore import DScore, d_score
+from vitae.metrics.explicitness import Explicitness, explicitness
+from vitae.metrics.factor_vae import FactorVAEScore, factor_vae_score
+from vitae.metrics.irs import IRS, irs
+from vitae.metrics.mig import MIG, mig
+from vitae.metrics.modularity import Modularity, modularity
+from vitae.metrics.sap import SAP, sap
+from vitae.metrics.spaces import Leak, leak
+from vitae.metrics.total_correlation import TotalCorrelation, total_correlation
+
+
+@dataclass(frozen=True)
+class Report:
+    """Every score of one set of codes.
+
+    Attributes:
+        factors, codes: names.
+        train, test: how many points were learned from and tested on.
+        seed: of splits and votes.
+        spaces: latent space -> factor -> what it knows of it; empty if no spaces were named.
+        seconds: spent on each score.
+    """
+
+    factors: tuple[str, ...]
+    codes: tuple[str, ...]
+    train: int
+    test: int
+    seed: int
+    dci: DCI
+    mig: MIG
+    sap: SAP
+    modularity: Modularity
+    explicitness: Explicitness
+    factor_vae: FactorVAEScore
+    beta_vae: BetaVAEScore
+    irs: IRS
+    d_score: DScore
+    total_correlation: TotalCorrelation
+    spaces: dict[str, dict[str, Leak]]
+    shortfall: str
+    seconds: dict[str, float]
+
+    def rows(self) -> list[list[str]]:
+        """Score, value and what it asks, a row each, the heading first."""
+        found = [
+            ("DCI disentanglement", self.dci.disentanglement, "does each code know one factor only?"),
+            ("DCI completeness", self.dci.completeness, "is each factor known by one code only?"),
+            ("DCI informativeness", self.dci.informativeness, "how well do all codes predict each factor?"),
+            ("MIG", self.mig.score, "how far is one code ahead in knowing each factor?"),
+            ("SAP", self.sap.score, "how far is one code ahead in predicting each factor linearly?"),
+            ("modularity", self.modularity.score, "does each code know one factor only? noise scores high"),
+            ("explicitness", self.explicitness.score, "can each value be read off linearly? guessing is 0.5"),
+            ("FactorVAE score", self.factor_vae.score, "which code stands still when a factor does?"),
+            ("β-VAE score", self.beta_vae.score, "is a shared factor seen linearly in distances?"),
+            ("IRS", self.irs.score, "how far do codes move that should stand still?"),
+            ("D_score (kNN)", self.d_score.score, "the book's reading of the poster's score"),
+            ("total correlation", self.total_correlation.gaussian, "nats, if Gaussian: how dependent are the codes?"),
+            ("pairwise information", self.total_correlation.pairwise, "nats: the same, two codes at a time"),
+        ]
+        rows = [["score", "value", "asks"], *[[name, f"{value:.3f}", asks] for name, value, asks in found]]
+        for space, known in self.spaces.items():
+            for factor, what in known.items():
+                reached = f"reached {what.reached:.3f}, guessing {what.guessing:.3f}"
+                rows.append([f"{factor} from {space}", f"{what.score:.3f}", f"part gained over guessing: {reached}"])
+        return rows
+
+    def caption(self) -> str:
+        """What a reader of the numbers must know."""
+        said = f"{self.train:,} points to learn from, {self.test:,} to test on, seed {self.seed}."
+        if self.shortfall:
+            said += f" NOT the full protocol: {self.shortfall}. Do not put these numbers beside full ones."
+        return said
+
+    def as_json(self) -> dict:
+        """Plain values: all numbers and matrices, nan and infinity as null."""
+        return _plain(dataclasses.asdict(self))
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def report(
+    codes: np.ndarray,
+    factors: np.ndarray,
+    *,
+    test: Arrays | None = None,
+    names: Sequence[str] | None = None,
+    classes: Sequence[bool] | None = None,
+    spaces: Mapping[str, int] | None = None,
+    seed: int = 0,
+    fast: bool = False,
+) -> Report:
+    """Every score of one set of codes.
+
+    Args:
+        codes: `n x d`, d >= 2. The full protocol wants 15,000 points; with fewer the report says so.
+        factors: `n x k`, k >= 2; a factor of at most 100 values is taken for classes, any other is cut into ten equally
+            frequent ones.
+        test: codes and factors to test on; None: drawn from those given, which are then not learned from.
+        names: of the factors.
+        classes: for each factor whether its values are classes, if that rule is not to decide.
+        spaces: latent spaces and their sizes in the order of the codes, for instance `{"z_A": 2, "z_P": 3}`: what each as
+            a whole knows of each factor is then told too.
+        seed: of splits and votes.
+        fast: fewer trees and votes, which the report says.
+
+    Raises:
+        InputError: naming what does not fit, and where; see `vitae.metrics.arrays.parts`.
+    """
+    require_number("seed", seed, 0, whole=True)
+    train, tested = parts(codes, factors, test=test, classes=classes, names=names, seed=seed)
+    if not len(tested):
+        raise InputError(f"{len(train)} points are too few to keep some for testing.")
+    d = train.codes.shape[1]
+    spaces = dict(spaces or {})
+    for name, size in spaces.items():
+        require_number(f"the size of {name}", size, 1, whole=True)
+    if spaces and sum(spaces.values()) != d:
+        raise InputError(f"spaces have {sum(spaces.values())} codes together, and there are {d}.")
+    every = {"classes": train.classes, "names": train.names}
+    own = (train.codes, train.values)
+    learned = {**every, "seed": seed, "test": (tested.codes, tested.values)}
+    both = np.vstack([train.codes, tested.codes]), np.vstack([train.values, tested.values])
+
+    jobs: dict[str, Callable[[], object]] = {
+        "mig": lambda: mig(*own, **every),
+        "modularity": lambda: modularity(*own, **every),
+        "irs": lambda: irs(*own, **every),
+        "total_correlation": lambda: total_correlation(own[0]),
+        "factor_vae": lambda: factor_vae_score(*both, **every, seed=seed, fast=fast),
+        "beta_vae": lambda: beta_vae_score(*both, **every, seed=seed, fast=fast),
+        "sap": lambda: sap(*own, **learned),
+        "explicitness": lambda: explicitness(*own, **learned),
+        "d_score": lambda: d_score(*own, tested.codes, tested.values, train.classes),
+        "spaces": lambda: _knowledge(train, tested, spaces),
+        "dci": lambda: dci(*own, **learned, fast=fast),
+    }
+    found, seconds = {}, {}
+    with tqdm(jobs.items(), unit="score", disable=None, delay=1) as bar:
+        for name, job in bar:
+            bar.set_description(name)
+            started = time.perf_counter()
+            found[name] = job()
+            seconds[name] = round(time.perf_counter() - started, 3)
+    less = [found["dci"].shortfall, found["factor_vae"].shortfall]
+    return Report(
+        factors=train.names,
+        codes=tuple(_code_names(spaces)) or tuple(f"code {i + 1}" for i in range(d)),
+        train=len(train),
+        test=len(tested),
+        seed=seed,
+        shortfall="; ".join(filter(None, less)) or shortfall(train, tested),
+        seconds=seconds,
+        **found,
+    )
+
+
+def _code_names(spaces: Mapping[str, int]) -> list[str]:
+    return [f"{name}, {i + 1}" for name, size in spaces.items() for i in range(size)]
+
+
+def _knowledge(train, tested, spaces: Mapping[str, int]) -> dict[str, dict[str, Leak]]:
+    found, start = {}, 0
+    for space, size in spaces.items():
+        columns = slice(start, start + size)
+        start += size
+        found[space] = {
+            name: leak(
+                train.codes[:, columns],
+                train.values[:, j],
+                tested.codes[:, columns],
+                tested.values[:, j],
+                is_class=train.classes[j],
+            )
+            for j, name in enumerate(train.names)
+        }
+    return found
