@@ -2,11 +2,13 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
-from vitae import paths
+from vitae import paths, results
 from vitae.cli import main
 from vitae.files import write_tensors
+from vitae.metrics import report
 
 
 def fails(capsys, *arguments):
@@ -59,6 +61,12 @@ def fails(capsys, *arguments):
         (["table", "--dataset", "mnsit"], "unknown dataset 'mnsit'. Did you mean 'mnist'?"),
         (["data", "--preview", "x.png"], "--preview needs a dataset"),
         (["data", "mnist", "--preview", "x.pdf"], "name a .png or .svg file"),
+        (["scores", "nowhere.npz"], "there is no file nowhere.npz."),
+        (
+            ["scores", "x.npz", "--spaces", "z_A"],
+            "--spaces: names and sizes such as z_A=2,z_P=3 were expected, got 'z_A'",
+        ),
+        (["scores", "x.npz", "--figure", "x.pdf"], "name a .png or .svg file"),
         (["tabel"], "invalid choice: 'tabel'"),
     ],
 )
@@ -146,6 +154,70 @@ def test_python_m_vitae_is_vitae():
     assert found.stderr.startswith("vitae: unknown dataset 'x'")
 
 
+@pytest.fixture
+def codes_file(tmp_path):
+    random = np.random.default_rng(0)
+    factors = np.column_stack([random.integers(0, 3, 240), random.normal(size=240)])
+    codes = np.column_stack([factors[:, 0] + 0.1 * random.normal(size=240), factors[:, 1], random.normal(size=240)])
+    path = tmp_path / "codes.npz"
+    np.savez(path, codes=codes, factors=factors, names=["kind", "angle"])
+    return path
+
+
+def test_scores_prints_what_report_computes_and_keeps_it_and_draws_it(codes_file, tmp_path, capsys):
+    figure, output = tmp_path / "matrices.png", tmp_path / "scores.json"
+    command = ["scores", str(codes_file), "--spaces", "z_A=1,z_P=2", "--format", "csv", "--seed", "5"]
+    assert main([*command, "--figure", str(figure), "--output", str(output)]) == 0
+    captured = capsys.readouterr()
+    with np.load(codes_file) as arrays:
+        found = report(arrays["codes"], arrays["factors"], names=["kind", "angle"], spaces={"z_A": 1, "z_P": 2}, seed=5)
+    assert captured.out.strip() == results.as_csv(found.rows())
+    assert "NOT the full protocol: 160 and 80 points instead of 10,000 and 5,000" in captured.err
+    kept = json.loads(output.read_text())
+    assert kept["mig"]["score"] == found.mig.score
+    assert kept["spaces"]["z_A"]["kind"]["reached"] == found.spaces["z_A"]["kind"].reached > 0.9
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_scores_takes_names_and_kinds_from_the_command_line(codes_file, capsys):
+    assert main(["scores", str(codes_file), "--names", "a,b", "--continuous", "b", "--fast", "--threads", "1"]) == 0
+    assert "trees a class instead of 100" in capsys.readouterr().err
+    assert "unknown factor 'angel'. Did you mean 'angle'?" in fails(
+        capsys, "scores", str(codes_file), "--continuous", "angel"
+    )
+    assert "there are 2 factors and 1 entries in names" in fails(capsys, "scores", str(codes_file), "--names", "a")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "complaint"),
+    [
+        ({"z": np.eye(3)}, "lacks codes and factors: it holds z."),
+        ({"codes": np.eye(3), "factors": np.array([{}])}, "cannot be read as arrays"),
+        ({"codes": np.eye(3), "factors": np.eye(3), "test_codes": np.eye(3)}, "holds test_codes without its pair"),
+    ],
+)
+def test_scores_says_what_is_wrong_with_a_file(arrays, complaint, tmp_path, capsys):
+    np.savez(tmp_path / "codes.npz", **arrays)
+    assert complaint in fails(capsys, "scores", str(tmp_path / "codes.npz"))
+
+
+def test_scores_says_that_a_file_is_none_of_arrays(tmp_path, capsys):
+    path = tmp_path / "codes.npz"
+    path.write_text("1,2,3")
+    assert "cannot be read as arrays" in fails(capsys, "scores", str(path))
+    np.save(tmp_path / "one.npy", np.eye(3))
+    assert "holds a single array and no names" in fails(capsys, "scores", str(tmp_path / "one.npy"))
+    assert "is a directory" in fails(capsys, "scores", str(tmp_path))
+
+
+def test_help_of_scores_says_what_the_file_holds(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["scores", "--help"])
+    printed = capsys.readouterr().out
+    for taught in ("codes     points x codes", "numpy.savez", "test_codes, test_factors", "10,000 points"):
+        assert taught in printed
+
+
 @pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["table"]])
 def test_help_teaches(command, capsys):
     with pytest.raises(SystemExit, match="0"):
@@ -156,9 +228,8 @@ def test_help_teaches(command, capsys):
 
 
 def test_importing_vitae_needs_nothing_that_only_some_commands_need():
-    program = (
-        "import sys, vitae; print([m for m in ('torchvision', 'mlxtend', 'matplotlib', 'sklearn') if m in sys.modules])"
-    )
+    heavy = ("torchvision", "mlxtend", "matplotlib", "sklearn", "numba")
+    program = f"import sys, vitae; print([m for m in {heavy} if m in sys.modules])"
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 

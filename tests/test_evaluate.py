@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from vitae import InputError, evaluate, randomness
-from vitae.data.base import as_floats
+from vitae.data.base import Dataset, Factor, Source, as_floats
+from vitae.data.grid import Grid
 from vitae.experiments import build, configure
 from vitae.objectives import elbo_per_image
 
@@ -100,3 +101,70 @@ def test_every_perspective_sample_has_its_own_appearance_posterior(conditional, 
             z_P = latents.samples["z_P"][row : row + 1]
             alone = conditional.encoder_A(conditional.undo_perspective(x[image : image + 1], z_P))
             torch.testing.assert_close(latents.posteriors["z_A"].mean[row : row + 1], alone.mean, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def coloured(generator):
+    images = torch.randint(0, 256, (25, 3, 6, 4), generator=generator, dtype=torch.uint8)
+    return Dataset(images, np.zeros((25, 1)), (Factor("none", "class", ("a",)),), Source("embedded", "noise"))
+
+
+def test_codes_of_a_module_a_function_and_a_transformer_are_the_same(coloured):
+    """A linear map of pixels, three ways; in blocks or at once."""
+    linear = torch.nn.Linear(72, 3)
+    module = torch.nn.Sequential(torch.nn.Flatten(), linear)
+    matrix, offset = linear.weight.detach().numpy(), linear.bias.detach().numpy()
+
+    class Transformer:
+        def transform(self, x):
+            return x @ matrix.T + offset
+
+    expected = coloured.images.flatten(1).numpy().astype(np.float32) / 255 @ matrix.T + offset
+    for encoder in (module, Transformer(), lambda x: module(x).numpy()):
+        for batch in (4, 1_000):
+            found = evaluate.codes_of(encoder, coloured, batch=batch)
+            assert found.dtype == np.float64
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(evaluate.codes_of(module, coloured.images), expected, atol=1e-5)
+
+
+def test_codes_of_a_model_are_its_means_all_spaces_side_by_side():
+    images = torch.randint(0, 256, (5, 1, 28, 28), dtype=torch.uint8)
+    model = build(configure("mnist", "c-vitae", "smoke"), (1, 28, 28))
+    spaces = evaluate.codes(model, images)
+    found = evaluate.codes_of(model, images, batch=2)
+    np.testing.assert_allclose(found, np.hstack([spaces["z_A"], spaces["z_P"]]), atol=1e-6)
+
+
+def test_codes_of_a_grid_are_in_the_order_of_its_combinations():
+    """Each image is one number, its combination's; blocks that do not divide the grid."""
+    factors = tuple(Factor(name, "class", tuple(range(size))) for name, size in (("a", 3), ("b", 7)))
+    grid = Grid(
+        factors,
+        Source("embedded", "numbers"),
+        lambda p: torch.from_numpy(7 * p[:, :1] + p[:, 1:]).to(torch.uint8)[..., None, None],
+    )
+    found = evaluate.codes_of(lambda x: torch.cat([x, -x]).view(2, -1).T * 255, grid, batch=4)
+    np.testing.assert_allclose(found, np.column_stack([np.arange(21), -np.arange(21)]), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "complaint"),
+    [
+        (torch.nn.Linear(5, 2), r"the encoder cannot take images of \(25, 3, 6, 4\)"),
+        (lambda x: (x, x), "must give a row of numbers an image, and gave"),
+        (lambda x: x[:3].flatten(1), r"gave float32 \(3, 72\) for 25 images"),
+        (lambda x: [[1], [2, 3]], "must give a row of numbers an image"),
+        (7, "an encoder is called or has a method transform, and int has neither"),
+    ],
+)
+def test_an_encoder_that_gives_no_codes_is_told_why(encoder, complaint, coloured):
+    with pytest.raises(InputError, match=complaint):
+        evaluate.codes_of(encoder, coloured)
+
+
+def test_codes_are_of_images():
+    with pytest.raises(InputError, match="codes are of a Dataset, a Grid or a tensor of images, got str"):
+        evaluate.codes_of(lambda x: x, "mnist")
+    with pytest.raises(InputError, match="there are no images"):
+        evaluate.codes_of(lambda x: x, torch.empty((0, 1, 4, 4), dtype=torch.uint8))

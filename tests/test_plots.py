@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vitae import CPAB, Affine, InputError, build, configure, paths, plots
+from vitae.metrics import report
 
 
 @pytest.fixture
@@ -136,3 +137,17 @@ def test_a_grid_that_stays_in_the_square_fills_its_panel():
     inside = plots.warped_grids(CPAB((1, 1)), torch.full((1, 2), 0.1), ["in"], image)
     outside = plots.warped_grids(Affine(), torch.tensor([[0.5, 0, 0, 0.5, 0, 0]]), ["out"], image)
     assert inside.axes[0].get_xlim()[1] < 1.1 < outside.axes[0].get_xlim()[1]
+
+
+def test_score_matrices_show_the_reports_numbers_under_its_names():
+    codes = np.random.default_rng(0).normal(size=(120, 3))
+    factors = np.column_stack([np.arange(120) % 3, np.arange(120) % 4])
+    found = report(codes, factors, names=["kind", "turn"], spaces={"z_A": 1, "z_P": 2}, fast=True)
+    panels = plots.score_matrices(found).axes
+    drawn = [panel.images[0].get_array().data for panel in panels]
+    wanted = [found.dci.importance, found.mig.information, found.sap.predictability, found.d_score.importance]
+    for shown, matrix in zip(drawn, wanted, strict=True):
+        np.testing.assert_array_equal(shown, matrix)
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == ["z_A, 1", "z_P, 1", "z_P, 2"]
+    assert [label.get_text() for label in panels[3].get_xticklabels()] == ["kind", "turn"]
+    assert f"MIG = {found.mig.score:.2f}" in panels[1].get_title()

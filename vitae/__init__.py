@@ -7,10 +7,10 @@ print(record["scores"]["predictability"]["z_A"]["digit"])
 
 from vitae.data import MNIST, Dataset
 from vitae.errors import InputError
+from vitae.evaluate import codes_of
 from vitae.experiments import Configuration, build, configure, load_model, run, run_together
 from vitae.likelihoods import Bernoulli, GaussianPixels
-from vitae.metrics.dscore import d_score
-from vitae.metrics.spaces import predictability
+from vitae.metrics import d_score, predictability
 from vitae.models import VAE, VITAE
 from vitae.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, ParameterDecoder
 from vitae.schedule import Schedule
@@ -37,6 +37,7 @@ __all__ = [
     "Schedule",
     "Sequential",
     "build",
+    "codes_of",
     "configure",
     "d_score",
     "load_model",

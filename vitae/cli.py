@@ -55,8 +55,9 @@ The file is what numpy's savez writes:
 
 The full protocol wants 10,000 points to learn from and 5,000 to test on; with fewer the result says so.
 
-examples:
-  python -c "import numpy as np; np.savez('codes.npz', codes=codes, factors=factors, names=['shape', 'x'])"
+in Python:
+  numpy.savez("codes.npz", codes=vitae.codes_of(encoder, dataset), factors=dataset.factors, names=dataset.names)
+then:
   vitae scores codes.npz --spaces z_A=2,z_P=3 --figure matrices.png --output scores.json
 """
 
@@ -146,7 +147,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     scores.add_argument("file", type=Path, metavar="CODES.npz", help="arrays codes and factors, and more; see below")
     scores.add_argument("--names", type=_words, metavar="LIST", help="of the factors: shape,scale,x")
-    scores.add_argument("--continuous", type=_words, metavar="LIST", help="factors to cut into ten; the others are classes")
+    scores.add_argument(
+        "--continuous", type=_words, metavar="LIST", help="factors to cut into ten; the others are classes"
+    )
     scores.add_argument("--spaces", type=_sizes, metavar="LIST", help="latent spaces and their sizes: z_A=2,z_P=3")
     scores.add_argument("--seed", type=int, default=0, help="of splits and votes (default 0)")
     scores.add_argument("--fast", action="store_true", help="fewer trees and votes; not to be put beside full numbers")
@@ -347,7 +350,9 @@ def _scores(arguments: argparse.Namespace) -> None:
         raise InputError(f"{arguments.file} lacks {' and '.join(absent)}: it holds {held}. See 'vitae scores --help'.")
     given = [name for name in ("test_codes", "test_factors") if name in arrays]
     if len(given) == 1:
-        raise InputError(f"{arguments.file} holds {given[0]} without its pair: give test_codes and test_factors, or none.")
+        raise InputError(
+            f"{arguments.file} holds {given[0]} without its pair: give test_codes and test_factors, or none."
+        )
     names = arguments.names or (list(map(str, np.ravel(arrays["names"]))) if "names" in arrays else None)
     classes = None
     if arguments.continuous is not None:

@@ -8,8 +8,8 @@ try:
     from numba import njit
 except ImportError:
     raise InputError(
-        "rendering images and boosting trees need numba, which is not installed: run 'pip install numba', or take data from "
-        "files of yours with --data-root."
+        "rendering images and boosting trees need numba, which is not installed: run 'pip install numba', or take data "
+        "from files of yours with --data-root."
     ) from None
 
 

@@ -168,8 +168,8 @@ def codes_of(encoder: Callable, dataset: Dataset | Grid | Tensor, *, batch: int 
             part = encode(images)
             if part.ndim != 2 or len(part) != len(images) or part.dtype.kind not in "fiu":
                 raise InputError(
-                    f"the encoder must give a row of numbers an image, and gave {part.dtype} {part.shape} for {len(images)} "
-                    f"images: wrap it in a function that returns its means."
+                    f"the encoder must give a row of numbers an image, and gave {part.dtype} {part.shape} for "
+                    f"{len(images)} images: wrap it in a function that returns its means."
                 )
             if found is None:
                 found = np.empty((count, part.shape[1]), np.float64)

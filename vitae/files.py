@@ -171,7 +171,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         InputError: there is no such file, it is none, or it holds Python objects.
     """
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        with open(path, "rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise InputError(f"{path} holds a single array and no names: write it with np.savez.")
             return {name: archive[name] for name in archive.files}
@@ -179,6 +180,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"there is no file {path}.") from None
     except InputError:
         raise
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {(error.strerror or reason(error)).lower()}.") from None
     except Exception as error:  # a damaged archive can make any of its readers fail in any way
         raise InputError(
             f"{path} cannot be read as arrays ({reason(error)}): write numbers and text with np.savez, no objects."

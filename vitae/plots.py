@@ -272,7 +272,10 @@ def importances(records: dict[str, dict]) -> Figure:
 def score_matrices(report: Report) -> Figure:
     """The matrices behind scores, codes by factors: what matters for, tells of and predicts what; dark is much."""
     panels = (
-        (f"DCI importance\nD = {report.dci.disentanglement:.2f}, C = {report.dci.completeness:.2f}", report.dci.importance),
+        (
+            f"DCI importance\nD = {report.dci.disentanglement:.2f}, C = {report.dci.completeness:.2f}",
+            report.dci.importance,
+        ),
         (f"mutual information (nats)\nMIG = {report.mig.score:.2f}", report.mig.information),
         (f"linear prediction\nSAP = {report.sap.score:.2f}", report.sap.predictability),
         (f"gain of 10 neighbours\nD_score = {report.d_score.score:.2f}", report.d_score.importance),

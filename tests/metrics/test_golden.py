@@ -32,8 +32,8 @@ def test_sap(train, test):
 def test_dci_of_the_full_protocol(train, test):
     """The design's numbers, up to what scikit-learn's random choice among equal splits changes in them.
 
-    With `random_state` 0 and 1 its trees give D = 0.5858 and 0.5880, C = 0.5335 and 0.5350; D changes by 0.001 or two, so
-    the fourth digit of the design's 0.5857 and 0.5333 is a matter of luck.
+    With `random_state` 0 and 1 its trees give D = 0.5858 and 0.5880, C = 0.5335 and 0.5350; D changes by 0.001 or two,
+    so the fourth digit of the design's 0.5857 and 0.5333 is a matter of luck.
     """
     found = dci(*train, test=test)
     assert found.disentanglement == pytest.approx(0.5857, abs=0.002)

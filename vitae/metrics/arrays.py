@@ -80,22 +80,21 @@ def parts(
 
     Args:
         codes, factors, classes, names: see `points`.
-        test: codes and factors to test on. None: 10,000 and 5,000 points drawn from those given, without replacement; of
-            fewer, two thirds and one third.
+        test: codes and factors to test on. None: 10,000 and 5,000 points drawn from those given, without replacement;
+            of fewer, two thirds and one third.
         seed: of that draw.
 
     Raises:
         InputError: as `points`.
     """
     require_number("seed", seed, 0, whole=True)
+    codes, factors = numbers("codes", codes), numbers("factors", factors)
     if test is None:
-        count = np.shape(codes)[0] if np.ndim(codes) else 0
-        order = torch.randperm(count, generator=generator("cpu", seed, "score split")).numpy()
-        train_size = min(FULL[0], count - count // 3)
+        order = torch.randperm(len(codes), generator=generator("cpu", seed, "score split")).numpy()
+        train_size = min(FULL[0], len(codes) - len(codes) // 3)
         kept = order[:train_size]
         found = _points(codes, factors, classes, names, kept)
         return found.rows(kept), found.rows(order[train_size : train_size + FULL[1]])
-    codes, factors = numbers("codes", codes), numbers("factors", factors)
     if not isinstance(test, tuple | list) or len(test) != 2:
         raise InputError("test must be a pair, the codes and the factors to test on.")
     test_codes, test_factors = numbers("test codes", test[0]), numbers("test factors", test[1])
@@ -135,7 +134,9 @@ def numbers(what: str, given) -> np.ndarray:
         raise InputError(f"{what} cannot be read as an array of numbers.") from None
     if found.dtype.kind in "USO":
         held = "text" if found.dtype.kind in "US" else "objects"
-        raise InputError(f"{what} hold {held} and must be numbers: np.unique(labels, return_inverse=True)[1] makes some.")
+        raise InputError(
+            f"{what} hold {held} and must be numbers: np.unique(labels, return_inverse=True)[1] makes some."
+        )
     if found.dtype.kind not in "biuf":
         raise InputError(f"{what} must be real numbers, got {found.dtype}.")
     if found.ndim != 2:

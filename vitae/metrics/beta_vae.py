@@ -1,7 +1,7 @@
 r"""The beta-VAE score (Higgins et al., 2017, section 3): does a linear classifier see which factor two images share?
 
-A vote holds one factor at a value and takes 64 pairs of points that share it. From the mean of abs(z - z') over the pairs,
-`d` numbers, a logistic regression has to tell the factor; the score is its accuracy in other votes.
+A vote holds one factor at a value and takes 64 pairs of points that share it. From the mean of abs(z - z') over the
+pairs, `d` numbers, a logistic regression has to tell the factor; the score is its accuracy in other votes.
 
 Easy to reach 1: the classifier may use all codes at once, so a factor spread over several of them costs nothing.
 """

@@ -1,12 +1,13 @@
 """Gradient-boosted trees as DCI is defined by them, an order of magnitude faster than where it took them from.
 
-The trees are those of scikit-learn's `GradientBoostingClassifier` with its own settings: 100 stages of a tree a class (one
-for two classes), three levels, a rate of 0.1, every split the best of all. Codes are sorted once instead of in every node.
+The trees are those of scikit-learn's `GradientBoostingClassifier` with its own settings: 100 stages of a tree a class
+(one for two classes), three levels, a rate of 0.1, every split the best of all. Codes are sorted once instead of in
+every node.
 
-Where several codes part a node's points in the same best way, scikit-learn credits one of them at random; here all of them
-share the credit, which is what its choice comes to on average. For that, ties must be seen: residuals are rounded to
-multiples of a power of two so small that sums of them are exact whatever their order. So importances depend on no random
-number and on neither the order nor the signs of the codes.
+Where several codes part a node's points in the same best way, scikit-learn credits one of them at random; here all of
+them share the credit, which is what its choice comes to on average. For that, ties must be seen: residuals are rounded
+to multiples of a power of two so small that sums of them are exact whatever their order. So importances depend on no
+random number and on neither the order nor the signs of the codes.
 """
 
 from collections.abc import Callable, Sequence
@@ -137,7 +138,7 @@ def _grow(codes, order, ascending, exact, marks, inverse, node, feature, thresho
 @compiled
 def _boost(codes, order, ascending, labels, prior, tested, stages, marks, quantum, gains, raw, raw_tested):
     """All stages: fills the classes' scores `raw` and `raw_tested`, `columns x points`, adds to `gains`."""
-    d, n = codes.shape
+    n = codes.shape[1]
     columns = len(raw)
     several = columns > 1
     # Friedman's (K - 1) / K, which scikit-learn keeps.
@@ -221,10 +222,16 @@ def boosted(
         classes, own = np.unique(labels[factor], return_inverse=True)
         shares = np.bincount(own) / n
         prior = np.log(shares) if len(classes) > 2 else np.log(shares[1:] / shares[0])
-        gains, raw, raw_tested = np.zeros(len(columns)), np.empty((len(prior), n)), np.empty((len(prior), len(test_codes)))
+        gains, raw, raw_tested = (
+            np.zeros(len(columns)),
+            np.empty((len(prior), n)),
+            np.empty((len(prior), len(test_codes))),
+        )
         _boost(columns, order, ascending, own, prior, tested, stages, marks, quantum, gains, raw, raw_tested)
         done()
-        chosen = [scores.argmax(0) if len(classes) > 2 else (scores[0] > 0).astype(np.int64) for scores in (raw, raw_tested)]
+        chosen = [
+            scores.argmax(0) if len(classes) > 2 else (scores[0] > 0).astype(np.int64) for scores in (raw, raw_tested)
+        ]
         total = gains.sum()
         return Boosted(gains / total if total > 0 else gains, *(classes[numbers] for numbers in chosen))
 

@@ -6,7 +6,8 @@ on that code::
     D = sum_i rho_i (1 - H_k(r_i. / sum_j r_ij)),   rho_i = sum_j r_ij / sum_ij r_ij
     C = sum_j rho_j (1 - H_d(r_.j / sum_i r_ij)),   rho_j = sum_i r_ij / sum_ij r_ij
 
-with entropies in base k and d, the numbers of factors and codes: D = 1 if each code matters for one factor only, C = 1 if
+with entropies in base k and d, the numbers of factors and codes: D = 1 if each code matters for one factor only, C = 1
+    if
 one code only matters for each factor. Informativeness is the trees' test accuracy.
 """
 
@@ -30,8 +31,8 @@ class DCI:
         informativeness, informativeness_train: mean accuracy over the factors.
         importance: r, each factor's sums to 1; `d x k`.
         per_code: 1 - H for each code; `per_factor` for each factor; `accuracy` of each factor on test points.
-        shortfall: what is less than the full protocol, in words; empty if nothing. Numbers with and without one must not
-            stand side by side: from fewer points D comes out too low.
+        shortfall: what is less than the full protocol, in words; empty if nothing. Numbers with and without one must
+            not stand side by side: from fewer points D comes out too low.
     """
 
     disentanglement: float

@@ -1,7 +1,8 @@
 r"""Explicitness (Ridgeway & Mozer, 2018, section 3): can every value of every factor be read off linearly?
 
 For each value of each factor a logistic regression on all codes tells that value from the others; the score is the area
-under its ROC curve on test points, averaged over values, then over factors. 0.5 is guessing, so codes of noise score 0.5.
+under its ROC curve on test points, averaged over values, then over factors. 0.5 is guessing, so codes of noise score
+0.5.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 r"""The FactorVAE score (Kim & Mnih, 2018, section 4): which code stands still when one factor does?
 
-A vote holds one factor at a value, looks at 64 points that share it, and names the code whose variance among them is the
-smallest part of its variance among all points. Each code is then taken for the factor that it was named for most often;
-the score is how often that is right in other votes. Codes with a standard deviation below 0.05 do not take part.
+A vote holds one factor at a value, looks at 64 points that share it, and names the code whose variance among them is
+the smallest part of its variance among all points. Each code is then taken for the factor that it was named for most
+often; the score is how often that is right in other votes. Codes with a standard deviation below 0.05 do not take part.
 """
 
 from collections.abc import Sequence

@@ -1,12 +1,13 @@
 r"""IRS, the interventional robustness score (Suter et al., 2019): how far do codes move that should stand still?
 
-While factor j stands still at one of its values and all others change, code i strays from its mean by at most some distance;
-in parts of the farthest that it ever strays, averaged over the values, that is 1 - R_ij. A code belongs to the factor that
-holds it best, and the codes count by how far they move::
+While factor j stands still at one of its values and all others change, code i strays from its mean by at most some
+distance; in parts of the farthest that it ever strays, averaged over the values, that is 1 - R_ij. A code belongs to
+the factor that holds it best, and the codes count by how far they move::
 
     IRS = sum_i w_i max_j R_ij,   w_i = max |z_i - mean| / sum of the same
 
-Codes that hardly depend on anything are held by nothing, and so count 0, but many rare values of a factor raise R: fewer
+Codes that hardly depend on anything are held by nothing, and so count 0, but many rare values of a factor raise R:
+    fewer
 points stray less far.
 """
 

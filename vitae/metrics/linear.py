@@ -1,4 +1,4 @@
-"""The linear classifiers that scores are defined by: scikit-learn's, with the settings of the studies they come from."""
+"""The linear classifiers that scores are defined by: scikit-learn's, with the settings of the original studies."""
 
 import warnings
 

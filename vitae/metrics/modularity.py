@@ -4,8 +4,8 @@ r"""Modularity (Ridgeway & Mozer, 2018, section 3): does each code know one fact
 
     m_i = 1 - sum_{j != j*} I_ij^2 / (I_ij*^2 (k - 1)),   j* = argmax_j I_ij
 
-averaged over the codes. A code that knows nothing at all counts 0; one that knows a bit of noise counts much, so codes of
-pure noise have a modularity far above 0.
+averaged over the codes. A code that knows nothing at all counts 0; one that knows a bit of noise counts much, so codes
+of pure noise have a modularity far above 0.
 """
 
 from collections.abc import Sequence

@@ -121,8 +121,8 @@ def report(
         test: codes and factors to test on; None: drawn from those given, which are then not learned from.
         names: of the factors.
         classes: for each factor whether its values are classes, if that rule is not to decide.
-        spaces: latent spaces and their sizes in the order of the codes, for instance `{"z_A": 2, "z_P": 3}`: what each as
-            a whole knows of each factor is then told too.
+        spaces: latent spaces and their sizes in the order of the codes, for instance `{"z_A": 2, "z_P": 3}`: what each
+            as a whole knows of each factor is then told too.
         seed: of splits and votes.
         fast: fewer trees and votes, which the report says.
 

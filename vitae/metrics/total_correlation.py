@@ -1,12 +1,13 @@
 r"""Total correlation of codes: how far they are from independent, without a look at any factor.
 
-The total correlation is the divergence of the joint distribution from the product of its marginals. For a Gaussian of the
-codes' covariance it has a closed form::
+The total correlation is the divergence of the joint distribution from the product of its marginals. For a Gaussian of
+the codes' covariance it has a closed form::
 
     TC = -1/2 ln det R,   R the matrix of correlations,
 
-which is exact for Gaussian codes only. Beside it stands the mutual information of two codes, averaged over all pairs, which
-sees relations that are not linear, two at a time. Independent codes need not be disentangled, nor the other way round.
+which is exact for Gaussian codes only. Beside it stands the mutual information of two codes, averaged over all pairs,
+which sees relations that are not linear, two at a time. Independent codes need not be disentangled, nor the other way
+round.
 """
 
 from dataclasses import dataclass

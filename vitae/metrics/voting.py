@@ -29,7 +29,7 @@ class Votes:
 
 
 def drawn(points: Points, count: int, batch: int, seed: int, purpose: str) -> Iterator[Votes]:
-    """Votes in pieces: a factor, uniformly; a value of it, as often as it occurs; points of that value, with replacement.
+    """Votes in pieces: a factor, uniformly; its value, as often as that occurs; points of the value, with replacement.
 
     Where the points are all combinations of the factors, this is a uniform draw of combinations with one factor fixed.
     """

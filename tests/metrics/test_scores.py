@@ -1,0 +1,235 @@
+"""Each score against a closed form, against guessing, and against a second way to the same number."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from scipy.stats import rankdata
+from sklearn.metrics import mutual_info_score
+
+from vitae.metrics import (
+    beta_vae_score,
+    dci,
+    explicitness,
+    factor_vae_score,
+    irs,
+    mig,
+    modularity,
+    sap,
+    total_correlation,
+)
+from vitae.metrics.dci import completeness, disentanglement
+from vitae.metrics.information import binned, entropies, mutual_information
+from vitae.metrics.modularity import modularity_of
+
+# Every combination of four and five values, 30 times.
+GRID = np.tile(np.stack(np.meshgrid(range(4), range(5), indexing="ij"), -1).reshape(-1, 2), (30, 1))
+
+
+def noise(count, columns, seed=0):
+    return np.random.default_rng(seed).normal(size=(count, columns))
+
+
+# Importance and information matrices
+
+
+@pytest.mark.parametrize(
+    ("importance", "d", "c"),
+    [
+        (np.eye(4), 1.0, 1.0),
+        (np.ones((3, 4)), 0.0, 0.0),
+        (np.zeros((3, 4)), 0.0, 0.0),
+        # Each factor in two codes: disentangled, and complete but for ln 2 of ln 8.
+        (np.vstack([np.eye(4), np.eye(4)]), 1.0, 1 - np.log(2) / np.log(8)),
+        (np.hstack([np.eye(4), np.eye(4)]), 1 - np.log(2) / np.log(8), 1.0),
+    ],
+)
+def test_disentanglement_and_completeness_of_matrices_made_by_hand(importance, d, c):
+    assert disentanglement(importance)[0] == pytest.approx(d)
+    assert completeness(importance)[0] == pytest.approx(c)
+
+
+def test_one_code_for_two_of_ten_factors():
+    both = np.zeros((1, 10))
+    both[0, :2] = 1
+    assert disentanglement(both)[0] == pytest.approx(1 - np.log(2) / np.log(10))
+    assert modularity_of(both)[0] == pytest.approx(1 - 1 / 9)
+
+
+@settings(deadline=None)
+@given(arrays.arrays(float, (4, 3), elements=st.floats(0, 1)))
+def test_modularity_is_between_0_and_1_and_blind_to_order_and_unit(information):
+    information[information < 1e-3] = 0
+    found = modularity_of(information)
+    assert ((found >= -1e-12) & (found <= 1)).all()
+    np.testing.assert_allclose(modularity_of(7 * information[:, ::-1]), found, atol=1e-12)
+    assert (found[information.max(1) == 0] == 0).all()
+
+
+def test_mutual_information_is_that_of_scikit_learn_and_of_a_copy_is_the_entropy():
+    random = np.random.default_rng(0)
+    first, second = random.integers(0, 5, (400, 2)), random.integers(0, 7, (400, 3))
+    second[:, 1] = 2 * first[:, 0] % 7
+    found = mutual_information(first, second)
+    expected = [[mutual_info_score(a, b) for b in second.T] for a in first.T]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(np.diag(mutual_information(first, first)), entropies(first), atol=1e-12)
+
+
+def test_bins_are_of_equal_width_from_the_smallest_to_the_largest():
+    codes = np.column_stack([np.arange(41) - 7.0, np.full(41, 2.5), 1e15 + np.arange(41)])
+    found = binned(codes)
+    assert found[:, 0].tolist() == found[:, 2].tolist() == [min(i // 2, 19) for i in range(41)]
+    assert len(set(found[:, 1])) == 1
+
+
+# Codes that are the factors, and codes that know nothing
+
+
+def test_codes_that_are_the_factors_of_a_whole_grid_reach_one():
+    assert mig(GRID, GRID).score == pytest.approx(1.0)
+    assert modularity(GRID, GRID).score == pytest.approx(1.0)
+    assert irs(GRID, GRID).score == pytest.approx(1.0)
+    assert factor_vae_score(GRID, GRID, fast=True).score == 1.0
+    assert beta_vae_score(GRID, GRID, fast=True).score == 1.0
+    found = dci(GRID, GRID)
+    assert (found.disentanglement, found.completeness, found.informativeness) == pytest.approx((1, 1, 1))
+    continuous = [False, False]
+    assert sap(GRID, GRID, test=(GRID, GRID), classes=[True, True]).per_factor == pytest.approx(
+        sap(GRID[:, ::-1], GRID, test=(GRID[:, ::-1], GRID), classes=[True, True]).per_factor
+    )
+    tall = np.repeat(GRID, 1, axis=0)
+    assert sap(tall, tall, classes=continuous).score == pytest.approx(1.0, abs=0.02)
+
+
+def test_codes_of_noise_know_nothing():
+    codes, factors = noise(6_000, 6), np.random.default_rng(1).integers(0, 4, (6_000, 3))
+    assert mig(codes, factors).score < 0.01
+    assert sap(codes, factors).score < 0.05
+    assert explicitness(codes, factors).score == pytest.approx(0.5, abs=0.03)
+    assert factor_vae_score(codes, factors, fast=True).score == pytest.approx(1 / 3, abs=0.08)
+    assert beta_vae_score(codes, factors, fast=True).score == pytest.approx(1 / 3, abs=0.08)
+    assert dci(codes, factors).informativeness == pytest.approx(1 / 4, abs=0.03)
+
+
+def test_noise_is_modular_which_is_what_the_book_warns_of():
+    codes = noise(10_000, 10)
+    factors = np.stack([np.random.default_rng(1).integers(0, size, 10_000) for size in (3, 6, 40, 32, 32)], 1)
+    assert modularity(codes, factors).score == pytest.approx(0.6, abs=0.1)
+
+
+# One by one
+
+
+def test_mig_of_two_equal_codes_is_0_and_of_a_code_for_one_factor_half():
+    assert mig(GRID[:, [0, 0, 1, 1]], GRID).score == pytest.approx(0.0, abs=1e-12)
+    found = mig(np.column_stack([GRID[:, 0], np.zeros(len(GRID))]), GRID)
+    np.testing.assert_allclose(found.per_factor, [1.0, 0.0], atol=1e-12)
+    assert found.information[0, 0] == pytest.approx(np.log(4))
+
+
+def test_sap_of_continuous_factors_is_the_gap_of_squared_correlations():
+    y = noise(3_000, 2)
+    codes = np.column_stack([y[:, 0] + noise(3_000, 1, 1)[:, 0], y[:, 1], 0.5 * y[:, 1] + noise(3_000, 1, 2)[:, 0]])
+    found = sap(codes, y, test=(codes, y), classes=[False, False])
+    expected = np.corrcoef(codes.T, y.T)[:3, 3:] ** 2
+    np.testing.assert_allclose(found.predictability, expected, atol=1e-12)
+    ordered = np.sort(expected, axis=0)
+    assert found.score == pytest.approx(np.mean(ordered[-1] - ordered[-2]))
+
+
+def test_sap_of_two_classes_that_a_line_parts_is_accuracy_less_guessing():
+    y = np.column_stack([np.arange(3_000) % 2, np.arange(3_000) // 2 % 2])
+    codes = np.column_stack([10.0 * y[:, 0], noise(3_000, 1)[:, 0]])
+    found = sap(codes, y)
+    assert found.predictability[0, 0] == 1.0
+    assert found.per_factor[0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_explicitness_is_the_area_under_the_curve():
+    """Of two values one code decides between: the part of pairs in the right order, by ranks."""
+    y = np.column_stack([np.arange(3_000) % 2, np.arange(3_000) // 2 % 2])
+    codes = np.column_stack([y[:, 0] + noise(3_000, 1)[:, 0], np.zeros(3_000)])
+    train, test = slice(2_000), slice(2_000, None)
+    found = explicitness(codes[train], y[train], test=(codes[test], y[test]))
+    ranks, positive = rankdata(codes[test, 0]), y[test, 0] == 1
+    n, m = positive.sum(), (~positive).sum()
+    expected = (ranks[positive].sum() - n * (n + 1) / 2) / (n * m)
+    assert found.per_factor[0] == pytest.approx(expected)
+    assert found.per_factor[1] == pytest.approx(0.5, abs=0.05)
+
+
+def test_factor_vae_names_the_code_that_stands_still():
+    """Perfect codes vote on the diagonal; a factor that no code has is guessed; a collapsed code has no vote."""
+    codes = np.column_stack([GRID[:, 1], 0.01 * GRID[:, 0], GRID[:, 0]])
+    found = factor_vae_score(codes, GRID, fast=True)
+    assert found.active.tolist() == [True, False, True]
+    assert found.votes.sum() == 500
+    assert found.votes[[0, 1, 1, 2], [0, 0, 1, 1]].tolist() == [0, 0, 0, 0]
+    assert found.score == found.train_score == 1.0
+    collapsed = factor_vae_score(0.001 * codes, GRID, fast=True)
+    assert (collapsed.score, collapsed.train_score) == (0.0, 0.0)
+
+
+def test_factor_vae_votes_by_variance_relative_to_all_points():
+    """A code that moves little everywhere is not taken for one that stands still."""
+    little = 0.1 * noise(len(GRID), 1)[:, 0] + 0
+    codes = np.column_stack([GRID[:, 0] + 0.5 * noise(len(GRID), 1, 1)[:, 0], GRID[:, 1], little])
+    assert factor_vae_score(codes, GRID, fast=True).votes[2].sum() == 0
+
+
+def test_beta_vae_sees_a_factor_that_is_spread_over_codes_as_factor_vae_does_not():
+    turn = np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)
+    standard = (GRID - GRID.mean(0)) / GRID.std(0)
+    codes = np.hstack([standard, noise(len(GRID), 1)]) @ np.block(
+        [[turn, np.zeros((2, 1))], [np.zeros((1, 2)), np.ones((1, 1))]]
+    )
+    assert factor_vae_score(codes, GRID, fast=True).score < 0.8
+    assert beta_vae_score(GRID, GRID, fast=True).train_score == 1.0
+
+
+def test_irs_is_one_less_how_far_a_held_code_strays():
+    """A code of the first factor plus two thirds of the second: held by one, it strays by the other's half range."""
+    codes = np.column_stack([GRID[:, 0] + 0.5 * GRID[:, 1], 3.0 * GRID[:, 1]])
+    found = irs(codes, GRID, quantile=1.0)
+    # It strays 1.5 + 0.5 * 2 = 2.5 in all, 1 with the first held, 1.5 with the second.
+    np.testing.assert_allclose(found.robustness, [[1 - 1 / 2.5, 1 - 1.5 / 2.5], [0, 1]], atol=1e-12)
+    assert found.score == pytest.approx((2.5 * 0.6 + 6.0 * 1.0) / 8.5)
+    constant = irs(np.column_stack([codes[:, 1], np.ones(len(GRID))]), GRID)
+    assert constant.score == pytest.approx(1.0)
+    assert np.isnan(constant.per_code[1])
+
+
+def test_irs_takes_a_quantile_of_the_distances():
+    codes = noise(2_000, 2)
+    factors = np.column_stack([np.arange(2_000) % 2, np.arange(2_000) // 2 % 2])
+    held = [np.abs(codes[factors[:, 0] == v] - codes[factors[:, 0] == v].mean(0)) for v in (0, 1)]
+    expected = 1 - np.mean([np.quantile(d, 0.99, axis=0) for d in held], axis=0) / np.abs(codes - codes.mean(0)).max(0)
+    np.testing.assert_allclose(irs(codes, factors).robustness[:, 0], expected)
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, -0.9])
+def test_total_correlation_of_two_gaussians(rho):
+    x = noise(200_000, 2)
+    codes = np.column_stack([x[:, 0], rho * x[:, 0] + np.sqrt(1 - rho**2) * x[:, 1]])
+    exact = -0.5 * np.log(1 - rho**2)
+    found = total_correlation(codes * [3.0, -0.01])
+    assert found.gaussian == pytest.approx(exact, abs=0.01)
+    # Bins lose a part of it.
+    assert 0.8 * exact - 0.01 < found.pairwise < exact + 0.01
+
+
+def test_total_correlation_without_relation_or_with_a_sum():
+    x = noise(500, 2)
+    assert total_correlation(np.column_stack([x, x.sum(1)])).gaussian == np.inf
+    alone = total_correlation(np.column_stack([x[:, 0], np.ones(500)]))
+    assert alone.gaussian == 0
+    assert np.isnan(alone.pairwise)
+
+
+def test_pairwise_information_sees_what_correlation_does_not():
+    x = noise(20_000, 1)
+    found = total_correlation(np.hstack([x, x**2]))
+    assert found.gaussian < 0.01
+    assert found.pairwise > 0.5
