@@ -10,19 +10,26 @@ import os
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
-from vitae import paths
+from vitae import paths, results
+from vitae.bench.measure import machine, median_seconds
 from vitae.data import DATASETS
 from vitae.evaluate import codes_of
 from vitae.experiments import build, configure
 from vitae.files import write_text
 from vitae.metrics.arrays import FULL
 from vitae.metrics.dci import completeness, dci, disentanglement
-from vitae.metrics.examples import EXAMPLES, SIZES, drawn_factors, drawn_noise
+from vitae.metrics.examples import EXAMPLES, SIZES, drawn_factors, drawn_noise, noisy_and_mixed
+from vitae.metrics.factor_vae import factor_vae_score
+from vitae.metrics.mig import mig
+from vitae.metrics.modularity import modularity
+from vitae.metrics.report import report
 from vitae.models import VAE
 from vitae.randomness import generator
 from vitae.schedule import Schedule
@@ -209,8 +216,8 @@ def summary(found: dict) -> str:
         f"{found['machine']['processor']}; {found['threads']} threads, medians of {found['repeats']}:",
         f"  DCI {seconds['DCI']:.1f} s, scikit-learn's trees on one core {seconds['DCI, scikit-learn']:.0f} s: "
         f"{seconds['DCI, scikit-learn'] / seconds['DCI']:.0f} times; fast mode {seconds['DCI, fast']:.1f} s",
-        f"  MIG {seconds['MIG']:.2f} s, modularity {seconds['modularity']:.2f} s on {found['points']['counted']:,} points",
-        f"  FactorVAE score {seconds['FactorVAE score']:.2f} s, after drawing and encoding {seconds['sprites']:,} sprites "
+        f"  on {found['points']['counted']:,} points MIG {seconds['MIG']:.2f} s, modularity {seconds['modularity']:.2f} s",
+        f"  FactorVAE score {seconds['FactorVAE score']:.2f} s, after {seconds['sprites']:,} sprites were drawn and encoded "
         f"in {seconds['sprites drawn and encoded']:.1f} s",
         f"  all scores {seconds['report']:.1f} s",
         "disentanglement and completeness, scikit-learn's trees / ours / fast mode:",
