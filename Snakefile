@@ -25,7 +25,7 @@ if PROFILE not in SEEDS:
 
 # Each shows one dataset, and needs no run.
 DATASETS = ["digits", "sprites", "bodies", "faces", "rooms", "pictures"]
-NOTEBOOKS = ["transformations", "mnist", "quantitative", "benchmarks"] + DATASETS
+NOTEBOOKS = ["transformations", "mnist", "quantitative", "scores", "benchmarks"] + DATASETS
 # Changing one of these changes what a run computes; plots, tables and the command line do not.
 RUN_CODE = [
     path
@@ -112,6 +112,9 @@ def needs_of(wildcards):
         return [trained("c-vitae"), *COMPARED]
     if wildcards.notebook in DATASETS:
         return [path for path in RUN_CODE if path.startswith(("vitae/data/", "vitae/rendering/"))]
+    if wildcards.notebook == "scores":
+        shown = ("vitae/metrics/", "vitae/data/", "vitae/evaluate")
+        return ["book/records/benchmarks/scores.json", *[path for path in RUN_CODE if path.startswith(shown)]]
     if wildcards.notebook == "benchmarks":
         return glob_wildcards("{path,book/records/benchmarks/.*[.]json}").path
     return ROWS

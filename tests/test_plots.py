@@ -151,3 +151,25 @@ def test_score_matrices_show_the_reports_numbers_under_its_names():
     assert [label.get_text() for label in panels[0].get_yticklabels()] == ["z_A, 1", "z_P, 1", "z_P, 2"]
     assert [label.get_text() for label in panels[3].get_xticklabels()] == ["kind", "turn"]
     assert f"MIG = {found.mig.score:.2f}" in panels[1].get_title()
+
+
+def test_leaders_write_the_gap_of_the_two_best_codes_over_each_factor():
+    numbers = np.array([[0.9, 0.2], [0.3, 0.8], [0.5, 0.75]])
+    (panel,) = plots.leaders([plots.Matrix("title", numbers, "abc", ["kind", "turn"])]).axes
+    assert [text.get_text() for text in panel.texts] == ["0.40", "0.05"]
+    assert [bar.get_height() for bar in panel.patches] == [0.9, 0.8, 0.5, 0.75]
+
+
+def test_matrices_have_a_shade_of_their_own_each():
+    small = plots.Matrix("small", np.array([[0.01, 0.0]]), ["a"], ["x", "y"])
+    large = plots.Matrix("large", np.array([[5.0, 1.0]]), ["a"], ["x", "y"])
+    for panel, matrix in zip(plots.matrices([small, large]).axes, (small, large), strict=True):
+        assert panel.images[0].get_clim() == (0, matrix.numbers.max())
+
+
+def test_scores_of_examples_are_marks_in_the_row_of_their_score():
+    figure = plots.scores_of({"one": {"MIG": 0.2, "SAP": 0.4}, "two": {"MIG": 0.7, "SAP": 0.1}}, ["SAP", "MIG"])
+    assert [marks.get_offsets().tolist() for marks in figure.axes[0].collections] == [
+        [[0.4, 0.0], [0.2, 1.0]],
+        [[0.1, 0.0], [0.7, 1.0]],
+    ]

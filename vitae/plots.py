@@ -268,23 +268,104 @@ def importances(records: dict[str, dict]) -> Figure:
     return figure
 
 
+@dataclass(frozen=True)
+class Matrix:
+    """Numbers to be drawn as shades: codes down, factors across."""
+
+    title: str
+    numbers: np.ndarray
+    codes: Sequence[str]
+    factors: Sequence[str]
+
+
 @_figure
+def matrices(panels: Sequence[Matrix]) -> Figure:
+    """Matrices side by side, each in its own shades: its largest number is black."""
+    height = 1.1 + 0.28 * max(len(panel.codes) for panel in panels)
+    widths = [1.3 + 0.4 * len(panel.factors) for panel in panels]
+    figure, axes = _subplots(1, len(panels), figsize=(sum(widths), height), width_ratios=widths)
+    for cell, panel in zip(axes[0], panels, strict=True):
+        _draw_matrix(cell, panel.numbers, panel.codes, panel.factors, max(float(np.nanmax(panel.numbers)), 1e-9))
+        cell.set_title(panel.title)
+    return figure
+
+
 def score_matrices(report: Report) -> Figure:
     """The matrices behind scores, codes by factors: what matters for, tells of and predicts what; dark is much."""
+    dci, mig, sap, knn = report.dci, report.mig, report.sap, report.d_score
     panels = (
-        (
-            f"DCI importance\nD = {report.dci.disentanglement:.2f}, C = {report.dci.completeness:.2f}",
-            report.dci.importance,
-        ),
-        (f"mutual information (nats)\nMIG = {report.mig.score:.2f}", report.mig.information),
-        (f"linear prediction\nSAP = {report.sap.score:.2f}", report.sap.predictability),
-        (f"gain of 10 neighbours\nD_score = {report.d_score.score:.2f}", report.d_score.importance),
+        (f"DCI importance\nD = {dci.disentanglement:.2f}, C = {dci.completeness:.2f}", dci.importance),
+        (f"information (nats)\nMIG = {mig.score:.2f}", mig.information),
+        (f"linear prediction\nSAP = {sap.score:.2f}", sap.predictability),
+        (f"gain of 10 neighbours\nD_score = {knn.score:.2f}", knn.importance),
     )
-    size = 1.1 + 0.3 * len(report.codes), 1.1 + 0.42 * len(report.factors)
-    figure, axes = _subplots(1, len(panels), figsize=(len(panels) * size[1], size[0]), sharey=True)
-    for cell, (title, matrix) in zip(axes[0], panels, strict=True):
-        _draw_matrix(cell, matrix, report.codes, report.factors, max(float(matrix.max()), 1e-9))
-        cell.set_title(title)
+    return matrices([Matrix(title, numbers, report.codes, report.factors) for title, numbers in panels])
+
+
+@_figure
+def leaders(panels: Sequence[Matrix]) -> Figure:
+    """For each factor the best code's bar, the second best's in front of it: what stands out is the gap."""
+    figure, axes = _subplots(1, len(panels), figsize=(3.1 * len(panels), 2.6), sharey=True)
+    for cell, panel in zip(axes[0], panels, strict=True):
+        ordered = np.sort(panel.numbers, axis=0)
+        places = np.arange(len(panel.factors))
+        cell.bar(places, ordered[-1], width=0.7, color=_ZERO, label="best code")
+        cell.bar(places, ordered[-2], width=0.7, color="0.8", label="second best")
+        for place, top, gap in zip(places, ordered[-1], ordered[-1] - ordered[-2], strict=True):
+            cell.text(place, top + 0.01, f"{gap:.2f}", ha="center", va="bottom", fontsize=7)
+        cell.set_xticks(places, panel.factors, rotation=30, ha="right")
+        cell.set(title=panel.title, ylim=(0, 1.12))
+    axes[0][0].legend(loc="lower right", bbox_to_anchor=(len(panels) * 1.05, 1.15), ncols=2)
+    return figure
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Points that belong together: where, how high, what they are, and whether they are drawn as a line."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    label: str
+    line: bool = True
+
+
+@_figure
+def curves(panels: Sequence[tuple[str, str, str, Sequence[Curve]]], log: bool = False) -> Figure:
+    """Panels of curves: title, what is across, what is up, and the curves."""
+    figure, axes = _subplots(1, len(panels), figsize=(4.2 * len(panels), 3.0))
+    colours = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
+    for cell, (title, across, up, drawn) in zip(axes[0], panels, strict=True):
+        for curve, colour, marker in zip(drawn, colours, "o^sDvP", strict=False):
+            style = {"ls": "-" if curve.line else "none", "marker": marker, "ms": 4, "c": colour}
+            cell.plot(curve.x, curve.y, label=curve.label, **style)
+        if log:
+            cell.set_xscale("log")
+            marks = drawn[0].x
+            cell.set_xticks(marks, [f"{mark:,g}" for mark in marks])
+            cell.minorticks_off()
+        cell.set(title=title, xlabel=across, ylabel=up)
+        cell.legend()
+    return figure
+
+
+@_figure
+def scores_of(examples: dict[str, dict[str, float]], scores: Sequence[str]) -> Figure:
+    """A row a score, a mark an example: which score tells which codes apart.
+
+    Args:
+        examples: name -> score -> value.
+        scores: those shown, from 0 to 1.
+    """
+    figure, axes = _subplots(1, 1, figsize=(7.4, 0.36 * len(scores) + 1.0))
+    cell = axes[0][0]
+    colours = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
+    for (name, values), colour, marker in zip(examples.items(), colours, "o^sDvP", strict=False):
+        cell.scatter([values[score] for score in scores], range(len(scores)), c=colour, marker=marker, s=34, label=name)
+    cell.set_yticks(range(len(scores)), scores)
+    cell.set(xlim=(-0.03, 1.03), xlabel="score")
+    cell.grid(axis="y", alpha=0.3)
+    cell.invert_yaxis()
+    cell.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
 
 

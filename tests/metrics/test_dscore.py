@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from vitae import InputError, d_score, predictability
-from vitae.metrics import neighbours
+from vitae.metrics import leak, neighbours
 from vitae.metrics.arrays import equal_frequency_classes
 from vitae.metrics.dci import disentanglement
 
@@ -103,3 +103,25 @@ def test_arrays_that_do_not_belong_together_are_named(factors):
     codes[-1, 0] = np.nan
     with pytest.raises(InputError, match="some test codes are not finite"):
         scored(codes, factors)
+
+
+def test_classes_may_be_named_by_any_numbers(factors):
+    """As the scales of sprites are: real numbers on a grid."""
+    codes = factors + 0.1 * np.random.default_rng(1).normal(size=factors.shape)
+    named = factors.copy()
+    named[:, 0] = 0.5 + 0.1 * factors[:, 0]
+    assert scored(codes, named).score == scored(codes, factors).score
+    classes = {"train_codes": codes[:2000], "test_codes": codes[2000:], "is_class": True}
+    known = leak(train_factor=named[:2000, 0], test_factor=named[2000:, 0], **classes)
+    assert known == leak(train_factor=factors[:2000, 0], test_factor=factors[2000:, 0], **classes)
+    assert known.score == pytest.approx((known.reached - known.guessing) / (1 - known.guessing))
+    assert known.reached > 0.95
+
+
+def test_a_space_that_knows_nothing_leaks_nothing(factors):
+    codes = np.random.default_rng(1).normal(size=(3000, 2))
+    of_class = leak(codes[:2000], factors[:2000, 0], codes[2000:], factors[2000:, 0], is_class=True)
+    assert of_class.guessing == pytest.approx(0.1, abs=0.02)
+    assert of_class.score < 0.03
+    number = leak(codes[:2000], factors[:2000, 1], codes[2000:], factors[2000:, 1], is_class=False)
+    assert (number.guessing, number.score) == (0.0, 0.0)

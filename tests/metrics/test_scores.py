@@ -1,5 +1,8 @@
 """Each score against a closed form, against guessing, and against a second way to the same number."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -186,7 +189,10 @@ def test_beta_vae_sees_a_factor_that_is_spread_over_codes_as_factor_vae_does_not
         [[turn, np.zeros((2, 1))], [np.zeros((1, 2)), np.ones((1, 1))]]
     )
     assert factor_vae_score(codes, GRID, fast=True).score < 0.8
-    assert beta_vae_score(GRID, GRID, fast=True).train_score == 1.0
+    plain = beta_vae_score(GRID, GRID, fast=True)
+    assert plain.train_score == 1.0
+    # A held factor has no distance, another one on average that of two draws: 1.25 of four values, 1.6 of five.
+    np.testing.assert_allclose(plain.distances, [[0, 1.25], [1.6, 0]], atol=0.02)
 
 
 def test_irs_is_one_less_how_far_a_held_code_strays():
@@ -233,3 +239,12 @@ def test_pairwise_information_sees_what_correlation_does_not():
     found = total_correlation(np.hstack([x, x**2]))
     assert found.gaussian < 0.01
     assert found.pairwise > 0.5
+
+
+def test_the_books_example_of_scoring_any_encoder_runs(capsys):
+    path = Path(__file__).resolve().parent.parent / "example_scores.py"
+    found = runpy.run_path(str(path))["principal"]
+    assert found.factors == ("shape", "scale", "orientation", "x", "y")
+    # The first components are where the sprite is.
+    assert found.mig.information[:2, 3:].max() > 0.5
+    assert "NOT the full protocol" in capsys.readouterr().out

@@ -19,10 +19,11 @@ from vitae.metrics.linear import logistic_regression
 
 @dataclass(frozen=True)
 class BetaVAEScore:
-    """`score` and `train_score` in [0, 1]; see `DCI` for `shortfall`."""
+    """`score` and `train_score` in [0, 1]; mean `distances` by the factor held, `d x k`; see `DCI` for `shortfall`."""
 
     score: float
     train_score: float
+    distances: np.ndarray
     shortfall: str
 
 
@@ -50,7 +51,13 @@ def beta_vae_score(
         for count, purpose in zip(voting.counts(fast), ("pairs", "test pairs"), strict=True)
     )
     classifier = logistic_regression(x, y)
-    return BetaVAEScore(float(classifier.score(x_test, y_test)), float(classifier.score(x, y)), voting.shortfall(fast))
+    held = [x[y == j] for j in range(given.labels.shape[1])]
+    return BetaVAEScore(
+        score=float(classifier.score(x_test, y_test)),
+        train_score=float(classifier.score(x, y)),
+        distances=np.stack([own.mean(0) if len(own) else np.full(x.shape[1], np.nan) for own in held], 1),
+        shortfall=voting.shortfall(fast),
+    )
 
 
 def _differences(given: Points, count: int, seed: int, purpose: str) -> tuple[np.ndarray, np.ndarray]:

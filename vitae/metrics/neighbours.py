@@ -38,8 +38,10 @@ def accuracy(train_codes, train_labels, test_codes, test_labels) -> float:
     """Test accuracy of a 10-nearest-neighbour classifier; codes are `n x d`."""
     from sklearn.neighbors import KNeighborsClassifier
 
-    classifier = KNeighborsClassifier(min(NEIGHBOURS, len(train_codes)))
-    return float(classifier.fit(train_codes, train_labels).score(test_codes, test_labels))
+    # scikit-learn takes real numbers, such as the scales of sprites, for no classes.
+    values, numbers = np.unique(train_labels, return_inverse=True)
+    classifier = KNeighborsClassifier(min(NEIGHBOURS, len(train_codes))).fit(train_codes, numbers)
+    return float(np.mean(values[classifier.predict(test_codes)] == test_labels))
 
 
 def r_squared(train_codes, train_values, test_codes, test_values) -> float:

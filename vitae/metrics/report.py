@@ -55,24 +55,28 @@ class Report:
     shortfall: str
     seconds: dict[str, float]
 
+    def values(self) -> dict[str, float]:
+        """Every score's number, by the name under which the table has it."""
+        return {
+            "DCI disentanglement": self.dci.disentanglement,
+            "DCI completeness": self.dci.completeness,
+            "DCI informativeness": self.dci.informativeness,
+            "MIG": self.mig.score,
+            "SAP": self.sap.score,
+            "modularity": self.modularity.score,
+            "explicitness": self.explicitness.score,
+            "FactorVAE score": self.factor_vae.score,
+            "β-VAE score": self.beta_vae.score,
+            "IRS": self.irs.score,
+            "D_score (kNN)": self.d_score.score,
+            "total correlation": self.total_correlation.gaussian,
+            "pairwise information": self.total_correlation.pairwise,
+        }
+
     def rows(self) -> list[list[str]]:
         """Score, value and what it asks, a row each, the heading first."""
-        found = [
-            ("DCI disentanglement", self.dci.disentanglement, "does each code know one factor only?"),
-            ("DCI completeness", self.dci.completeness, "is each factor known by one code only?"),
-            ("DCI informativeness", self.dci.informativeness, "how well do all codes predict each factor?"),
-            ("MIG", self.mig.score, "how far is one code ahead in knowing each factor?"),
-            ("SAP", self.sap.score, "how far is one code ahead in predicting each factor linearly?"),
-            ("modularity", self.modularity.score, "does each code know one factor only? noise scores high"),
-            ("explicitness", self.explicitness.score, "can each value be read off linearly? guessing is 0.5"),
-            ("FactorVAE score", self.factor_vae.score, "which code stands still when a factor does?"),
-            ("β-VAE score", self.beta_vae.score, "is a shared factor seen linearly in distances?"),
-            ("IRS", self.irs.score, "how far do codes move that should stand still?"),
-            ("D_score (kNN)", self.d_score.score, "the book's reading of the poster's score"),
-            ("total correlation", self.total_correlation.gaussian, "nats, if Gaussian: how dependent are the codes?"),
-            ("pairwise information", self.total_correlation.pairwise, "nats: the same, two codes at a time"),
-        ]
-        rows = [["score", "value", "asks"], *[[name, f"{value:.3f}", asks] for name, value, asks in found]]
+        found = [[name, f"{value:.3f}", _ASKS[name]] for name, value in self.values().items()]
+        rows = [["score", "value", "asks"], *found]
         for space, known in self.spaces.items():
             for factor, what in known.items():
                 reached = f"reached {what.reached:.3f}, guessing {what.guessing:.3f}"
@@ -89,6 +93,24 @@ class Report:
     def as_json(self) -> dict:
         """Plain values: all numbers and matrices, nan and infinity as null."""
         return _plain(dataclasses.asdict(self))
+
+
+# What each score asks of the codes.
+_ASKS = {
+    "DCI disentanglement": "does each code know one factor only?",
+    "DCI completeness": "is each factor known by one code only?",
+    "DCI informativeness": "how well do all codes predict each factor?",
+    "MIG": "how far is one code ahead in knowing each factor?",
+    "SAP": "how far is one code ahead in predicting each factor linearly?",
+    "modularity": "does each code know one factor only? noise scores high",
+    "explicitness": "can each value be read off linearly? guessing is 0.5",
+    "FactorVAE score": "which code stands still when a factor does?",
+    "β-VAE score": "is a shared factor seen linearly in distances?",
+    "IRS": "how far do codes move that should stand still?",
+    "D_score (kNN)": "the book's reading of the poster's score",
+    "total correlation": "nats, if Gaussian: how dependent are the codes?",
+    "pairwise information": "nats: the same, two codes at a time",
+}
 
 
 def _plain(value):
