@@ -315,7 +315,7 @@ def leaders(panels: Sequence[Matrix]) -> Figure:
             cell.text(place, top + 0.01, f"{gap:.2f}", ha="center", va="bottom", fontsize=7)
         cell.set_xticks(places, panel.factors, rotation=30, ha="right")
         cell.set(title=panel.title, ylim=(0, 1.12))
-    axes[0][0].legend(loc="lower right", bbox_to_anchor=(len(panels) * 1.05, 1.15), ncols=2)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower right", ncols=2)
     return figure
 
 
@@ -350,17 +350,20 @@ def curves(panels: Sequence[tuple[str, str, str, Sequence[Curve]]], log: bool = 
 
 @_figure
 def scores_of(examples: dict[str, dict[str, float]], scores: Sequence[str]) -> Figure:
-    """A row a score, a mark an example: which score tells which codes apart.
+    """A row a score, a mark an example, one below the other: which score tells which codes apart.
 
     Args:
         examples: name -> score -> value.
         scores: those shown, from 0 to 1.
     """
-    figure, axes = _subplots(1, 1, figsize=(7.4, 0.36 * len(scores) + 1.0))
+    figure, axes = _subplots(1, 1, figsize=(7.4, 0.44 * len(scores) + 1.0))
     cell = axes[0][0]
     colours = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
-    for (name, values), colour, marker in zip(examples.items(), colours, "o^sDvP", strict=False):
-        cell.scatter([values[score] for score in scores], range(len(scores)), c=colour, marker=marker, s=34, label=name)
+    # Equal scores would otherwise hide each other.
+    apart = np.linspace(-0.28, 0.28, len(examples))
+    for (name, values), down, colour, marker in zip(examples.items(), apart, colours, "o^sDvP", strict=False):
+        places = np.arange(len(scores)) + down
+        cell.scatter([values[score] for score in scores], places, c=colour, marker=marker, s=26, label=name)
     cell.set_yticks(range(len(scores)), scores)
     cell.set(xlim=(-0.03, 1.03), xlabel="score")
     cell.grid(axis="y", alpha=0.3)

@@ -282,7 +282,7 @@ def summary(found: dict) -> str:
         f"{found['machine']['processor']}; {found['threads']} threads, medians of {found['repeats']}:",
         f"  DCI {seconds['DCI']:.1f} s, scikit-learn's trees on one core {seconds['DCI, scikit-learn']:.0f} s: "
         f"{seconds['DCI, scikit-learn'] / seconds['DCI']:.0f} times; fast mode {seconds['DCI, fast']:.1f} s",
-        f"  MIG {seconds['MIG']:.2f} s, modularity {seconds['modularity']:.2f} s, {found['points']['counted']:,} points",
+        f"  {found['points']['counted']:,} points: MIG {seconds['MIG']:.2f}, modularity {seconds['modularity']:.2f} s",
         f"  FactorVAE score {seconds['FactorVAE score']:.2f} s; {seconds['sprites']:,} sprites drawn and encoded "
         f"in {seconds['sprites drawn and encoded']:.1f} s",
         f"  all scores {seconds['report']:.1f} s",
