@@ -170,6 +170,8 @@ def test_matrices_have_a_shade_of_their_own_each():
 def test_scores_of_examples_are_marks_in_the_row_of_their_score():
     figure = plots.scores_of({"one": {"MIG": 0.2, "SAP": 0.4}, "two": {"MIG": 0.7, "SAP": 0.1}}, ["SAP", "MIG"])
     first, second = (marks.get_offsets() for marks in figure.axes[0].collections)
+    with_ends = plots.scores_of({"one": {"MIG": 0.2, "SAP": 0.4}}, ["SAP", "MIG"], {"MIG": 0.9, "SAP": 0.3})
+    assert [line[0][0] for line in with_ends.axes[0].collections[1].get_segments()] == [0.3, 0.9]
     assert (first[:, 0].tolist(), second[:, 0].tolist()) == ([0.4, 0.2], [0.1, 0.7])
     assert first[:, 1].round().tolist() == second[:, 1].round().tolist() == [0, 1]
     assert (first[:, 1] < second[:, 1]).all()

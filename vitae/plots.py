@@ -349,12 +349,15 @@ def curves(panels: Sequence[tuple[str, str, str, Sequence[Curve]]], log: bool = 
 
 
 @_figure
-def scores_of(examples: dict[str, dict[str, float]], scores: Sequence[str]) -> Figure:
+def scores_of(
+    examples: dict[str, dict[str, float]], scores: Sequence[str], ceilings: dict[str, float] | None = None
+) -> Figure:
     """A row a score, a mark an example, one below the other: which score tells which codes apart.
 
     Args:
         examples: name -> score -> value.
         scores: those shown, from 0 to 1.
+        ceilings: score -> what perfect codes reach; drawn as a line across its row.
     """
     figure, axes = _subplots(1, 1, figsize=(7.4, 0.44 * len(scores) + 1.0))
     cell = axes[0][0]
@@ -364,6 +367,10 @@ def scores_of(examples: dict[str, dict[str, float]], scores: Sequence[str]) -> F
     for (name, values), down, colour, marker in zip(examples.items(), apart, colours, "o^sDvP", strict=False):
         places = np.arange(len(scores)) + down
         cell.scatter([values[score] for score in scores], places, c=colour, marker=marker, s=26, label=name)
+    if ceilings:
+        rows = np.arange(len(scores))
+        reached = [ceilings[score] for score in scores]
+        cell.vlines(reached, rows - 0.42, rows + 0.42, color="0.2", lw=1.6, label="perfect codes, full protocol")
     cell.set_yticks(range(len(scores)), scores)
     cell.set(xlim=(-0.03, 1.03), xlabel="score")
     cell.grid(axis="y", alpha=0.3)

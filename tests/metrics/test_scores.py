@@ -248,3 +248,6 @@ def test_the_books_example_of_scoring_any_encoder_runs(capsys):
     # The first components are where the sprite is.
     assert found.mig.information[:2, 3:].max() > 0.5
     assert "NOT the full protocol" in capsys.readouterr().out
+    lines = str(found).splitlines()
+    assert lines[4].split()[:2] == ["MIG", f"{found.mig.score:.3f}"]
+    assert lines[-1] == found.caption()

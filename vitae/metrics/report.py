@@ -83,6 +83,12 @@ class Report:
                 rows.append([f"{factor} from {space}", f"{what.score:.3f}", f"part gained over guessing: {reached}"])
         return rows
 
+    def __str__(self) -> str:
+        rows = self.rows()
+        width = max(len(name) for name, *_ in rows)
+        lines = [f"{name:<{width}}  {value:>6}  {asks}" for name, value, asks in rows]
+        return "\n".join([*lines, self.caption()])
+
     def caption(self) -> str:
         """What a reader of the numbers must know."""
         said = f"{self.train:,} points to learn from, {self.test:,} to test on, seed {self.seed}."
