@@ -201,6 +201,31 @@ def test_scores_says_what_is_wrong_with_a_file(arrays, complaint, tmp_path, caps
     assert complaint in fails(capsys, "scores", str(tmp_path / "codes.npz"))
 
 
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--output", "{}"], "it is a folder; name a file"),
+        (["--output", "."], "it is a folder; name a file"),
+        (["--figure", "{}/a.svg", "--output", "{}/a.svg"], "must be different files"),
+        (["--output", "{}/codes.npz"], "must be different files"),
+        (["--names", "a,a"], "names must differ, and a occurs twice"),
+    ],
+)
+def test_scores_says_before_the_work_what_it_cannot_do(options, complaint, codes_file, capsys, monkeypatch):
+    monkeypatch.setattr("vitae.cli.report", None)
+    before = codes_file.read_bytes()
+    options = [option.format(codes_file.parent) for option in options]
+    assert complaint in fails(capsys, "scores", str(codes_file), *options)
+    assert codes_file.read_bytes() == before
+
+
+def test_names_are_drawn_as_they_are_written(codes_file, tmp_path):
+    figure = tmp_path / "m.svg"
+    command = ["scores", str(codes_file), "--names", r"a$\frac$,b_c", "--fast", "--figure", str(figure)]
+    assert main(command) == 0
+    assert figure.stat().st_size > 1_000
+
+
 def test_scores_says_that_a_file_is_none_of_arrays(tmp_path, capsys):
     path = tmp_path / "codes.npz"
     path.write_text("1,2,3")

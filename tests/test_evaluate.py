@@ -163,6 +163,23 @@ def test_an_encoder_that_gives_no_codes_is_told_why(encoder, complaint, coloured
         evaluate.codes_of(encoder, coloured)
 
 
+def test_an_encoder_whose_codes_change_their_width_is_refused(coloured):
+    widths = iter([3, 1, 2])
+    with pytest.raises(InputError, match="gave 3 numbers an image at first, and later 1"):
+        evaluate.codes_of(lambda x: x.flatten(1)[:, : next(widths)], coloured, batch=10)
+
+
+def test_codes_keep_double_precision_and_modules_their_mode(coloured):
+    large = evaluate.codes_of(lambda x: 1e9 + x.flatten(1)[:, :3].double(), coloured)
+    np.testing.assert_allclose(large - 1e9, coloured.images.flatten(1)[:, :3].numpy() / 255, atol=1e-6)
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(72), torch.nn.Dropout())
+    module[2].eval()
+    module.transform = None
+    first = evaluate.codes_of(module, coloured)
+    np.testing.assert_array_equal(first, evaluate.codes_of(module, coloured, batch=3))
+    assert [part.training for part in module.modules()] == [True, True, True, False]
+
+
 def test_codes_are_of_images():
     with pytest.raises(InputError, match="codes are of a Dataset, a Grid or a tensor of images, got str"):
         evaluate.codes_of(lambda x: x, "mnist")

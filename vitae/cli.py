@@ -20,6 +20,7 @@ from vitae.data.export import export
 from vitae.errors import InputError, reason, require_known, require_number
 from vitae.files import picture_kind, read_arrays, require_writable, write_text
 from vitae.metrics import report
+from vitae.metrics.arrays import checked_names
 
 _HELP = """\
 examples:
@@ -51,7 +52,7 @@ The file is what numpy's savez writes:
   codes     points x codes, for instance the posterior means of your encoder
   factors   points x factors, numbers; text becomes numbers by np.unique(labels, return_inverse=True)[1]
   names     of the factors; may be left out, as may
-  test_codes, test_factors   to test on; without them a third of the points is kept for it
+  test_codes, test_factors   to test on; without them a third of the points is kept for it, 5,000 at most
 
 The full protocol wants 10,000 points to learn from and 5,000 to test on; with fewer the result says so.
 
@@ -148,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
     scores.add_argument("file", type=Path, metavar="CODES.npz", help="arrays codes and factors, and more; see below")
     scores.add_argument("--names", type=_words, metavar="LIST", help="of the factors: shape,scale,x")
     scores.add_argument(
-        "--continuous", type=_words, metavar="LIST", help="factors to cut into ten; the others are classes"
+        "--continuous", type=_words, metavar="LIST", help="factors to cut into ten, '' for none; the others are classes"
     )
     scores.add_argument("--spaces", type=_sizes, metavar="LIST", help="latent spaces and their sizes: z_A=2,z_P=3")
     scores.add_argument("--seed", type=int, default=0, help="of splits and votes (default 0)")
@@ -342,25 +343,28 @@ _FORMATS = {"text": results.as_text, "markdown": results.as_markdown, "csv": res
 def _scores(arguments: argparse.Namespace) -> None:
     if arguments.figure:
         picture_kind(arguments.figure)
-    for path in filter(None, (arguments.figure, arguments.output)):
+    arrays = read_arrays(arguments.file, ("codes", "factors"), ("names", "test_codes", "test_factors"))
+    written = [path for path in (arguments.figure, arguments.output) if path]
+    for path in written:
         require_writable(path)
-    arrays = read_arrays(arguments.file)
-    if absent := [name for name in ("codes", "factors") if name not in arrays]:
-        held = ", ".join(arrays) or "nothing"
-        raise InputError(f"{arguments.file} lacks {' and '.join(absent)}: it holds {held}. See 'vitae scores --help'.")
+    if len({path.resolve() for path in (arguments.file, *written)}) <= len(written):
+        raise InputError("the codes, --figure and --output must be different files.")
     given = [name for name in ("test_codes", "test_factors") if name in arrays]
     if len(given) == 1:
         raise InputError(
             f"{arguments.file} holds {given[0]} without its pair: give test_codes and test_factors, or none."
         )
-    names = arguments.names or (list(map(str, np.ravel(arrays["names"]))) if "names" in arrays else None)
+    names = arguments.names or (list(np.ravel(arrays["names"])) if "names" in arrays else None)
+    if names is not None:
+        names = checked_names("names", names)
     classes = None
     if arguments.continuous is not None:
         if names is None:
             raise InputError("--continuous needs the factors' names: give them with --names, or as names in the file.")
-        for name in arguments.continuous:
+        continuous = list(filter(None, arguments.continuous))
+        for name in continuous:
             require_known("factor", name, names)
-        classes = [name not in arguments.continuous for name in names]
+        classes = [name not in continuous for name in names]
     _use_threads(arguments.threads)
     found = report(
         arrays["codes"],

@@ -1,5 +1,6 @@
 """What a trained model is worth: ELBO, importance-weighted log p(x), and codes. No warm-up, no beta, no strength."""
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -163,19 +164,41 @@ def codes_of(encoder: Callable, dataset: Dataset | Grid | Tensor, *, batch: int 
         raise InputError("there are no images to encode.")
     encode = _encoding(encoder)
     found: np.ndarray | None = None
-    with tqdm(total=count, desc="codes", unit="image", disable=None, delay=1) as bar, torch.no_grad():
+    with (
+        tqdm(total=count, desc="codes", unit="image", disable=None, delay=1) as bar,
+        torch.no_grad(),
+        _evaluating(encoder),
+    ):
         for start, images in _blocks(dataset, batch):
             part = encode(images)
-            if part.ndim != 2 or len(part) != len(images) or part.dtype.kind not in "fiu":
+            if part.ndim != 2 or len(part) != len(images) or part.dtype.kind not in "fiu" or part.shape[1] == 0:
                 raise InputError(
                     f"the encoder must give a row of numbers an image, and gave {part.dtype} {part.shape} for "
                     f"{len(images)} images: wrap it in a function that returns its means."
                 )
             if found is None:
                 found = np.empty((count, part.shape[1]), np.float64)
+            if part.shape[1] != found.shape[1]:
+                raise InputError(
+                    f"the encoder gave {found.shape[1]} numbers an image at first, and later {part.shape[1]}."
+                )
             found[start : start + len(part)] = part
             bar.update(len(part))
     return found
+
+
+@contextlib.contextmanager
+def _evaluating(encoder) -> Iterator[None]:
+    """A module in its mode for evaluation, and afterwards each part of it in the mode that it had."""
+    modules = list(encoder.modules()) if isinstance(encoder, nn.Module) else []
+    before = [module.training for module in modules]
+    try:
+        for module in modules:
+            module.training = False
+        yield
+    finally:
+        for module, training in zip(modules, before, strict=True):
+            module.training = training
 
 
 # Drawn at a time from a grid: so few that the cache does not keep them, since the whole of a grid would fill a disk.
@@ -198,7 +221,8 @@ def _encoding(encoder: Callable) -> Callable[[Tensor], np.ndarray]:
     if isinstance(encoder, GenerativeModel):
         where = _device(encoder)
         return lambda images: np.concatenate(list(codes(encoder, images.to(where)).values()), axis=1)
-    if hasattr(encoder, "transform"):
+    is_module = isinstance(encoder, nn.Module)
+    if not is_module and callable(getattr(encoder, "transform", None)):
 
         def call(x: Tensor):
             return encoder.transform(x.flatten(1).numpy())
@@ -206,23 +230,22 @@ def _encoding(encoder: Callable) -> Callable[[Tensor], np.ndarray]:
         where = torch.device("cpu")
     elif callable(encoder):
         call = encoder
-        where = next((p.device for p in encoder.parameters()), None) if isinstance(encoder, nn.Module) else None
-        if isinstance(encoder, nn.Module):
-            encoder.eval()
+        where = next((p.device for p in encoder.parameters()), None) if is_module else None
     else:
         raise InputError(f"an encoder is called or has a method transform, and {type(encoder).__name__} has neither.")
 
     def encode(images: Tensor) -> np.ndarray:
-        x = as_floats(images if where is None else images.to(where))
+        x = as_floats(images)
         try:
-            given = call(x)
-        except (RuntimeError, ValueError, TypeError) as error:
+            given = call(x if where is None else x.to(where))
+        except Exception as error:  # whatever somebody's encoder raises
             raise InputError(f"the encoder cannot take images of {tuple(x.shape)}: {reason(error)}.") from error
         if isinstance(given, Tensor):
-            given = given.detach().float().cpu()
+            # numpy has no bfloat16.
+            given = (given.float() if given.dtype == torch.bfloat16 else given).detach().cpu()
         try:
             return np.asarray(given)
-        except ValueError:
-            return np.empty(0, object)  # of uneven parts, which is refused where shapes are
+        except (ValueError, TypeError):
+            return np.empty(0, object)  # of uneven parts, or sparse, which is refused where shapes are
 
     return encode

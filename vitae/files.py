@@ -8,7 +8,7 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -88,6 +88,8 @@ def require_writable(path: Path) -> None:
     Raises:
         InputError: a file could not be written at `path`.
     """
+    if path.is_dir() or not path.name.strip("."):
+        raise InputError(f"cannot write {path}: it is a folder; name a file.")
     probe = path.with_name(f".{path.name}.writable")
     write_text(probe, "")
     # Another run of the same name may have been here at the same time.
@@ -164,22 +166,32 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
+def read_arrays(path: Path, required: Sequence[str] = (), others: Sequence[str] | None = None) -> dict[str, np.ndarray]:
     """The arrays of an `.npz`, by name; loading never runs code.
 
+    Args:
+        required: arrays that must be there.
+        others: arrays that are read if they are there; None for all.
+
     Raises:
-        InputError: there is no such file, it is none, or it holds Python objects.
+        InputError: there is no such file, it is none, it lacks an array, or one of those holds Python objects.
     """
     try:
         with open(path, "rb") as file:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise InputError(f"{path} holds a single array and no names: write it with np.savez.")
-            return {name: archive[name] for name in archive.files}
+            if absent := [name for name in required if name not in archive.files]:
+                held = ", ".join(archive.files) or "nothing"
+                raise InputError(f"{path} lacks {' and '.join(absent)}: it holds {held}.")
+            wanted = archive.files if others is None else [*required, *others]
+            return {name: archive[name] for name in wanted if name in archive.files}
     except FileNotFoundError:
         raise InputError(f"there is no file {path}.") from None
     except InputError:
         raise
+    except MemoryError:
+        raise InputError(f"the arrays of {path} do not fit into this machine's memory.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {(error.strerror or reason(error)).lower()}.") from None
     except Exception as error:  # a damaged archive can make any of its readers fail in any way

@@ -7,6 +7,7 @@ seed, commit, seconds and the records that it shows.
 import base64
 import html
 import io
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ STYLE = Path(__file__).with_name("vitae.mplstyle")
 
 # Two colours that differ in lightness too, for readers who do not see the hue.
 _ZERO, _ONE = "#0072b2", "#d55e00"
+_MARKERS = "o^sDvPX"
 
 
 def _figure(make: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -246,8 +248,9 @@ def _draw_matrix(axes, matrix: np.ndarray, rows: Sequence[str], columns: Sequenc
     for (i, j), number in np.ndenumerate(matrix):
         colour = "white" if number > largest / 2 else "black"
         axes.text(j, i, f"{number:.2f}", ha="center", va="center", fontsize=7, color=colour)
-    axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
-    axes.set_yticks(range(len(rows)), rows)
+    # Names are somebody's: a dollar in them is no formula.
+    axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right", parse_math=False)
+    axes.set_yticks(range(len(rows)), rows, parse_math=False)
     return shown
 
 
@@ -313,8 +316,8 @@ def leaders(panels: Sequence[Matrix]) -> Figure:
         cell.bar(places, ordered[-2], width=0.7, color="0.8", label="second best")
         for place, top, gap in zip(places, ordered[-1], ordered[-1] - ordered[-2], strict=True):
             cell.text(place, top + 0.01, f"{gap:.2f}", ha="center", va="bottom", fontsize=7)
-        cell.set_xticks(places, panel.factors, rotation=30, ha="right")
-        cell.set(title=panel.title, ylim=(0, 1.12))
+        cell.set_xticks(places, panel.factors, rotation=30, ha="right", parse_math=False)
+        cell.set(title=panel.title, ylim=(0, 1.12 * max(1.0, float(ordered.max()))))
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower right", ncols=2)
     return figure
 
@@ -335,7 +338,7 @@ def curves(panels: Sequence[tuple[str, str, str, Sequence[Curve]]], log: bool = 
     figure, axes = _subplots(1, len(panels), figsize=(4.2 * len(panels), 3.0))
     colours = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
     for cell, (title, across, up, drawn) in zip(axes[0], panels, strict=True):
-        for curve, colour, marker in zip(drawn, colours, "o^sDvP", strict=False):
+        for curve, colour, marker in zip(drawn, itertools.cycle(colours), itertools.cycle(_MARKERS), strict=False):
             style = {"ls": "-" if curve.line else "none", "marker": marker, "ms": 4, "c": colour}
             cell.plot(curve.x, curve.y, label=curve.label, **style)
         if log:
@@ -364,7 +367,9 @@ def scores_of(
     colours = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
     # Equal scores would otherwise hide each other.
     apart = np.linspace(-0.28, 0.28, len(examples))
-    for (name, values), down, colour, marker in zip(examples.items(), apart, colours, "o^sDvP", strict=False):
+    for (name, values), down, colour, marker in zip(
+        examples.items(), apart, itertools.cycle(colours), itertools.cycle(_MARKERS), strict=False
+    ):
         places = np.arange(len(scores)) + down
         cell.scatter([values[score] for score in scores], places, c=colour, marker=marker, s=26, label=name)
     if ceilings:

@@ -309,7 +309,9 @@ def _holds_words(rows: list[list[str]], column: int) -> bool:
 
 def as_markdown(rows: list[list[str]]) -> str:
     """A table as Markdown, numbers to the right, each in one line with its interval."""
-    cells = [[cell.replace("_", r"\_").replace(" ± ", "\u00a0±\u00a0") for cell in row] for row in rows]
+    cells = [
+        [cell.replace("_", r"\_").replace("|", r"\|").replace(" ± ", "\u00a0±\u00a0") for cell in row] for row in rows
+    ]
     rules = ["---" if _holds_words(rows, i) else "---:" for i in range(len(rows[0]))]
     lines = [cells[0], rules, *cells[1:]]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

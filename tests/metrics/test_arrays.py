@@ -27,7 +27,7 @@ BAD = [
     (
         CODES[:4],
         FACTORS[:4],
-        "factor 1 has 3 classes and there are .* points to learn from: give more points, 6 or many",
+        "factor 1 has [23] classes and there are [34] points to learn from: give more points",
     ),
     (with_entry(CODES, np.nan), FACTORS, r"1 of the codes are not finite, .* in row 4, column 1 \(counted from 0\)"),
     (with_entry(CODES, -np.inf), FACTORS, "1 of the codes are not finite"),
@@ -35,12 +35,14 @@ BAD = [
     (CODES, with_entry(FACTORS, np.nan), "1 of the factors are not finite"),
     (CODES, np.column_stack([FACTORS[:, 0], np.full(90, 7)]), "factor 2 has one value only, 7: nothing can be known"),
     (CODES, FACTORS.astype(str), r"factors hold text and must be numbers: np.unique\(labels, return_inverse=True\)"),
-    (CODES, FACTORS.astype(object), "factors hold objects and must be numbers"),
+    (CODES, [["a", {}]] * 90, r"factors cannot be read as an array of numbers: np.unique\(labels"),
+    (CODES, np.ma.masked_less(FACTORS, 1), "factors have masked cells: leave out the rows"),
+    (CODES, FACTORS.astype(np.int64) + 2**60, "factors hold integers beyond 2.53, which are not told apart"),
     (CODES + 1j, FACTORS, "codes must be real numbers, got complex128"),
     (CODES, FACTORS[:, 0], r"factors must be a table, .* got the shape \(90,\)"),
     ([[1, 2], [3]], FACTORS, "codes cannot be read as an array of numbers"),
     (np.empty((0, 3)), np.empty((0, 2)), "there are no codes"),
-    (None, FACTORS, "codes hold objects and must be numbers"),
+    (None, FACTORS, r"codes must be a table, .* got the shape \(\)"),
 ]
 
 
@@ -61,6 +63,15 @@ def test_bad_input_gets_one_sentence(score, codes, factors, complaint):
         ({"test": CODES}, "test must be a pair"),
         ({"test": (CODES[:, :2], FACTORS)}, "there are 3 codes to train and 2 to test on"),
         ({"test": (CODES[:5], FACTORS)}, "there are 5 test codes and 90 test factors"),
+        ({"test": (CODES[:1], FACTORS[:1])}, "1 points to test on are too few"),
+        ({"test": (with_entry(CODES, np.nan), FACTORS)}, "1 of the test codes are not finite, .* in row 4, column 1"),
+        ({"names": ["a", "a"]}, "names must differ, and a occurs twice"),
+        ({"names": ["a", ""]}, "names must be text that can be printed, got ''"),
+        ({"names": ["a", "\udcff"]}, "names must be text that can be printed"),
+        ({"names": "ab"}, "names must be a list of names, got 'ab'"),
+        ({"classes": True}, "classes must be a list, True or False for each factor"),
+        ({"classes": ["True", "no"]}, "classes must be a list, True or False for each factor"),
+        ({"spaces": ["z"]}, "spaces must map the names of latent spaces to their sizes"),
         ({"test": (CODES, FACTORS.astype(str))}, "test factors hold text"),
         ({"spaces": {"z": 2}}, "spaces have 2 codes together, and there are 3"),
         ({"spaces": {"z": 0}}, "the size of z must be a whole number of 1 or more"),
@@ -105,6 +116,25 @@ def test_continuous_factors_are_cut_where_the_training_points_are_equally_freque
     assert (tested.labels[:, 0] == 9).all()
 
 
+def test_a_factor_that_is_nearly_constant_cannot_be_cut():
+    mostly = np.where(np.arange(300) % 20 == 0, np.linspace(1, 2, 300), 0.0)
+    with pytest.raises(InputError, match="most values of b are equal, so it cannot be cut"):
+        mig(
+            RANDOM.normal(size=(300, 2)),
+            np.column_stack([np.arange(300) % 3, mostly]),
+            names=["a", "b"],
+            classes=[True, False],
+        )
+
+
+def test_what_is_tested_on_does_not_decide_what_is_a_class():
+    codes, factors = RANDOM.normal(size=(150, 2)), np.column_stack([np.arange(150) % 3, np.arange(150) % 2])
+    other = np.column_stack([np.linspace(0, 2, 150), np.arange(150) % 2])
+    train, _ = parts(codes, factors, test=(codes, other))
+    assert train.classes == (True, True)
+    assert len(np.unique(train.labels[:, 0])) == 3
+
+
 def test_two_thirds_are_learned_from_and_no_point_is_in_both_parts():
     codes = np.arange(90 * 2).reshape(90, 2)
     train, test = parts(codes, FACTORS, seed=2)
@@ -124,6 +154,7 @@ def test_tensors_lists_and_single_precision_are_arrays_too():
     expected = mig(CODES, FACTORS).score
     tensor = torch.tensor(CODES, requires_grad=True)
     assert mig(tensor, FACTORS.tolist()).score == expected
+    assert mig(CODES.astype(object), FACTORS).score == expected
     assert mig(CODES.astype(np.float32), FACTORS.astype(bool) | FACTORS.astype(np.int8)).score == pytest.approx(
         mig(CODES, FACTORS).score, abs=1e-6
     )

@@ -122,6 +122,53 @@ def test_noise_is_modular_which_is_what_the_book_warns_of():
     assert modularity(codes, factors).score == pytest.approx(0.6, abs=0.1)
 
 
+@pytest.mark.parametrize("constant", [0.1, 1 / 3, 0.3, 0.5, 1e6])
+def test_a_constant_code_is_constant_whatever_its_mean_rounds_to(constant):
+    """The mean of many 0.1 is not 0.1, and so their deviation is not 0."""
+    codes = np.column_stack([GRID, np.full((len(GRID), 2), constant)])
+    assert total_correlation(codes) == total_correlation(GRID)
+    assert np.isnan(irs(codes, GRID).per_code[2:]).all()
+    assert irs(codes, GRID).score == pytest.approx(1.0)
+    assert modularity(codes, GRID).per_code.tolist() == [1, 1, 0, 0]
+    assert explicitness(codes, GRID).score == pytest.approx(explicitness(np.hstack([GRID, 0 * GRID]), GRID).score)
+
+
+def test_codes_that_are_independent_of_the_factors_on_a_whole_grid_know_nothing_at_all():
+    """Every gain is rounding; credited, it would make codes that know nothing perfectly disentangled."""
+    grid = np.stack(np.meshgrid(*map(range, (3, 7, 3, 5, 4)), indexing="ij"), -1).reshape(-1, 5)
+    codes, factors = grid[:, 2:].astype(float), grid[:, :2]
+    found = dci(codes, factors, test=(codes, factors))
+    assert (found.disentanglement, found.completeness) == (0.0, 0.0)
+    assert not found.importance.any()
+    assert modularity(codes, factors).score == 0.0
+    half = np.column_stack([grid[:, 0], codes])
+    assert not dci(half, factors, test=(half, factors)).importance[:, 1].any()
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-200, 1e25])
+def test_units_do_not_matter_to_information(unit):
+    codes = noise(300, 3) + GRID[:300, :1]
+    plain, scaled = mig(codes, GRID[:300]), mig(unit * codes, GRID[:300])
+    np.testing.assert_allclose(scaled.information, plain.information)
+    assert total_correlation(unit * codes).gaussian == pytest.approx(total_correlation(codes).gaussian)
+    assert explicitness(unit * codes, GRID[:300]).score == pytest.approx(explicitness(codes, GRID[:300]).score)
+
+
+def test_codes_that_stand_equally_still_share_a_vote():
+    codes = np.column_stack([GRID[:, 0], GRID[:, 1], GRID[:, 0]])
+    votes = factor_vae_score(codes, GRID, fast=True).votes
+    assert votes[0, 0] == votes[2, 0] > 0
+    assert votes.sum() == pytest.approx(500)
+
+
+def test_irs_can_be_negative():
+    """Where one value of a factor holds two clusters far apart, and the rest lies between them."""
+    i = np.arange(2_000)
+    z = np.where(i % 2 == 0, 1.0, -1.0)
+    z[(i // 2) % 20 == 0] *= -1
+    assert irs(np.stack([z, z], 1), np.stack([i % 2, i % 2], 1)).score == pytest.approx(-0.9)
+
+
 # One by one
 
 

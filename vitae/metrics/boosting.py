@@ -7,7 +7,11 @@ every node.
 Where several codes part a node's points in the same best way, scikit-learn credits one of them at random; here all of
 them share the credit, which is what its choice comes to on average. For that, ties must be seen: residuals are rounded
 to multiples of a power of two so small that sums of them are exact whatever their order. So importances depend on no
-random number and on neither the order nor the signs of the codes.
+random number and on neither the order nor the signs of the codes. Which class a test point gets can still hang on
+them, where several codes part the training points alike and the test points not.
+
+As in scikit-learn, codes are compared in single precision and parted only if they are 1e-7 apart: codes that are much
+smaller than 1, or lie close together far from 0, are to be scaled before.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,6 +31,8 @@ _NODES = 2 ** (_LEVELS + 1)
 # scikit-learn's: codes as near as this are not parted, nodes as pure as this are not split.
 _GAP = 1e-7
 _PURE = np.finfo(np.float64).eps
+# A smaller part of a node's squared error than this was not gained, but rounded.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -125,10 +131,11 @@ def _grow(codes, order, ascending, exact, marks, inverse, node, feature, thresho
         for h in range(first, 2 * first):
             if best[h] > -np.inf:
                 feature[h], threshold[h] = best_code[h], best_threshold[h]
-                gain = (best[h] - total[h] * total[h] * inverse[count[h]]) / shares[h].sum()
-                for f in range(d):
-                    if shares[h, f]:
-                        gains[f] += gain
+                gain = best[h] - total[h] * total[h] * inverse[count[h]]
+                if gain > _ROUNDING * square[h]:
+                    for f in range(d):
+                        if shares[h, f]:
+                            gains[f] += gain / shares[h].sum()
         for i in range(n):
             h = node[i]
             if h >= first and feature[h] >= 0:
@@ -220,6 +227,9 @@ def boosted(
 
     def of_one(factor: int) -> Boosted:
         classes, own = np.unique(labels[factor], return_inverse=True)
+        if len(classes) < 2:
+            done()
+            return Boosted(np.zeros(len(columns)), *(np.full(len(table), classes[0]) for table in (codes, test_codes)))
         shares = np.bincount(own) / n
         prior = np.log(shares) if len(classes) > 2 else np.log(shares[1:] / shares[0])
         gains, raw, raw_tested = (

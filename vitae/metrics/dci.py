@@ -29,7 +29,7 @@ class DCI:
     Attributes:
         disentanglement, completeness: D and C, in [0, 1].
         informativeness, informativeness_train: mean accuracy over the factors.
-        importance: r, each factor's sums to 1; `d x k`.
+        importance: r, each factor's sums to 1, or to 0 where no code tells anything of it; `d x k`.
         per_code: 1 - H for each code; `per_factor` for each factor; `accuracy` of each factor on test points.
         shortfall: what is less than the full protocol, in words; empty if nothing. Numbers with and without one must
             not stand side by side: from fewer points D comes out too low.

@@ -21,7 +21,6 @@ from vitae.errors import InputError
 from vitae.metrics import neighbours
 from vitae.metrics.arrays import equal_frequency_classes
 from vitae.metrics.dci import disentanglement
-from vitae.metrics.neighbours import check_arrays
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,9 @@ def d_score(
     Raises:
         InputError: arrays that do not belong together, fewer than two factors, or codes that are not finite.
     """
-    check_arrays(train_codes, train_factors, test_codes, test_factors, classes)
+    train_codes, train_factors, test_codes, test_factors = neighbours.checked_arrays(
+        train_codes, train_factors, test_codes, test_factors, classes
+    )
     if len(classes) < 2:
         raise InputError("a D_score needs two factors or more: with one there is nothing to be entangled with.")
     importance = np.zeros((train_codes.shape[1], len(classes)))

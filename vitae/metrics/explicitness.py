@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from vitae.metrics.arrays import Arrays, parts, shortfall
+from vitae.metrics.arrays import Arrays, of_unit_range, parts, shortfall
 from vitae.metrics.linear import logistic_regression
 
 
@@ -44,8 +44,11 @@ def explicitness(
     from sklearn.metrics import roc_auc_score
 
     train, tested = parts(codes, factors, test=test, classes=classes, names=names, seed=seed)
-    centre, spread = train.codes.mean(0), train.codes.std(0)
-    x, x_test = ((part.codes - centre) / np.where(spread > 0, spread, 1) for part in (train, tested))
+    x, x_test = (of_unit_range(part.codes, train.codes) for part in (train, tested))
+    centre, spread = x.mean(0), x.std(0)
+    x, x_test = (
+        (codes - centre) / np.where(train.codes.min(0) < train.codes.max(0), spread, 1) for codes in (x, x_test)
+    )
     per_factor = []
     with tqdm(total=len(train.names), desc="explicitness", unit="factor", disable=None, leave=False, delay=1) as bar:
         for own, own_test in zip(train.labels.T, tested.labels.T, strict=True):

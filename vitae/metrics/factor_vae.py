@@ -68,10 +68,13 @@ def factor_vae_score(
 
 
 def _votes(given: Points, variance: np.ndarray, active: np.ndarray, count: int, seed: int, purpose: str) -> np.ndarray:
-    """How often each code stood stillest when each factor did; `d x k`."""
-    found = np.zeros((given.codes.shape[1], given.labels.shape[1]), np.int64)
+    """How often each code stood stillest when each factor did; `d x k`. Codes that stand equally still share a vote."""
+    found = np.zeros((given.codes.shape[1], given.labels.shape[1]))
     if active.any():
         for votes in voting.drawn(given, count, voting.BATCH, seed, purpose):
             still = votes.codes[..., active].var(1, ddof=1) / variance[active]
-            np.add.at(found, (np.flatnonzero(active)[still.argmin(1)], votes.factor), 1)
+            stillest = still == still.min(1, keepdims=True)
+            shares = stillest / stillest.sum(1, keepdims=True)
+            for j in range(found.shape[1]):
+                found[active, j] += shares[votes.factor == j].sum(0)
     return found

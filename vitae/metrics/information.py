@@ -6,14 +6,23 @@ from vitae.metrics.arrays import Points
 
 # Bins of equal width that each code is cut into.
 BINS = 20
+_SMALL = 1e-100
+# Less information than this is rounding, and no information.
+_ROUNDING = 1e-12
 
 
 def binned(codes: np.ndarray) -> np.ndarray:
-    """Each code's bin of 20 between its smallest and its largest value; int64, `n x d`."""
+    """Each code's bin of 20 between its smallest and its largest value; int64, `n x d`.
+
+    A value exactly on an edge belongs to the upper bin, so codes of few values can fall otherwise with their sign
+    changed.
+    """
     columns = []
     for column in codes.T:
-        # From zero on, so that a small spread about a large number has bins too.
+        # From zero on, and not too small, so that a small spread about any number has bins too.
         shifted = column - column.min()
+        if 0 < shifted.max() < _SMALL:
+            shifted = np.ldexp(shifted, 800)
         columns.append(np.searchsorted(np.histogram_bin_edges(shifted, BINS)[:-1], shifted, side="right") - 1)
     return np.stack(columns, 1)
 
@@ -34,7 +43,7 @@ def mutual_information(first: np.ndarray, second: np.ndarray) -> np.ndarray:
             product = joint.sum(1, keepdims=True) * joint.sum(0)
             seen = joint > 0
             found[i, j] = (joint[seen] * np.log(joint[seen] / product[seen])).sum()
-    return np.maximum(found, 0)
+    return np.where(found > _ROUNDING, found, 0.0)
 
 
 def entropies(labels: np.ndarray) -> np.ndarray:

@@ -22,7 +22,10 @@ from vitae.metrics.arrays import points
 
 @dataclass(frozen=True)
 class IRS:
-    """`score` in [0, 1]; `per_code`, nan where a code is constant; `robustness` is R, `d x k`."""
+    """`score`, at most 1; `per_code`, nan where a code is constant; `robustness` is R, `d x k`.
+
+    R is negative where a code strays farther from its mean at one value than any does from the mean of all.
+    """
 
     score: float
     per_code: np.ndarray
@@ -55,7 +58,7 @@ def irs(
     for j, labels in enumerate(given.labels.T):
         groups = [given.codes[labels == value] for value in np.unique(labels)]
         strayed[:, j] = np.mean([np.quantile(np.abs(own - own.mean(0)), quantile, axis=0) for own in groups], axis=0)
-    moves = farthest > 0
+    moves = given.codes.min(0) < given.codes.max(0)
     robustness = np.full(strayed.shape, np.nan)
     robustness[moves] = 1 - strayed[moves] / farthest[moves, None]
     per_code = robustness.max(1)

@@ -7,31 +7,36 @@ holds a factor in a twisted form still gets credit.
 import numpy as np
 
 from vitae.errors import InputError
-from vitae.metrics.arrays import numbers
+from vitae.metrics.arrays import LARGEST, numbers
 
 # scikit-learn is imported where it is used: it takes as long to import as torch, and only scoring needs it.
 
 NEIGHBOURS = 10
 
 
-def check_arrays(train_codes, train_factors, test_codes, test_factors, classes) -> None:
-    """Refuse arrays of which no score could be computed, or a wrong one.
+def checked_arrays(train_codes, train_factors, test_codes, test_factors, classes) -> list[np.ndarray]:
+    """The four tables as float64, refused if no score could be computed of them, or a wrong one.
 
     Raises:
         InputError: naming what does not fit.
     """
+    found = []
     for part, codes, factors in (("train", train_codes, train_factors), ("test", test_codes, test_factors)):
-        if np.ndim(codes) == 2 == np.ndim(factors):
-            numbers(f"{part} codes", codes), numbers(f"{part} factors", factors)
-        if np.ndim(codes) != 2 or np.ndim(factors) != 2 or len(codes) != len(factors) or len(codes) == 0:
+        codes, factors = numbers(f"{part} codes", codes), numbers(f"{part} factors", factors)
+        if len(codes) != len(factors) or len(codes) == 0 or codes.shape[1] == 0:
             raise InputError(
                 f"{part} codes must be n x d and {part} factors n x k with the same n above 0, got "
-                f"{np.shape(codes)} and {np.shape(factors)}."
+                f"{codes.shape} and {factors.shape}."
             )
-        if np.shape(factors)[1] != len(classes):
-            raise InputError(f"there are {np.shape(factors)[1]} {part} factors and {len(classes)} entries in classes.")
-        if not np.isfinite(codes).all():
-            raise InputError(f"some {part} codes are not finite: look at the training of the model they are from.")
+        if factors.shape[1] != len(classes):
+            raise InputError(f"there are {factors.shape[1]} {part} factors and {len(classes)} entries in classes.")
+        for what, table in (("codes", codes), ("factors", factors)):
+            if not (np.abs(table) <= LARGEST).all():
+                raise InputError(f"some {part} {what} are not finite: look at the training of the model they are from.")
+        found += [codes, factors]
+    if found[0].shape[1] != found[2].shape[1]:
+        raise InputError(f"there are {found[0].shape[1]} train codes and {found[2].shape[1]} test codes a point.")
+    return found
 
 
 def accuracy(train_codes, train_labels, test_codes, test_labels) -> float:

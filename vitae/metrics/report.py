@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vitae.errors import InputError, require_number
-from vitae.metrics.arrays import Arrays, parts, shortfall
+from vitae.metrics.arrays import Arrays, checked_names, parts, shortfall
 from vitae.metrics.beta_vae import BetaVAEScore, beta_vae_score
 from vitae.metrics.dci import DCI, dci
 from vitae.metrics.dscore import DScore, d_score
@@ -157,12 +157,11 @@ def report(
     Raises:
         InputError: naming what does not fit, and where; see `vitae.metrics.arrays.parts`.
     """
-    require_number("seed", seed, 0, whole=True)
     train, tested = parts(codes, factors, test=test, classes=classes, names=names, seed=seed)
-    if not len(tested):
-        raise InputError(f"{len(train)} points are too few to keep some for testing.")
     d = train.codes.shape[1]
-    spaces = dict(spaces or {})
+    if spaces is not None and not isinstance(spaces, Mapping):
+        raise InputError("spaces must map the names of latent spaces to their sizes.")
+    spaces = dict(zip(checked_names("spaces", spaces or ()), (spaces or {}).values(), strict=True))
     for name, size in spaces.items():
         require_number(f"the size of {name}", size, 1, whole=True)
     if spaces and sum(spaces.values()) != d:

@@ -24,7 +24,9 @@ def predictability(
     Raises:
         InputError: arrays that do not belong together, or codes that are not finite.
     """
-    neighbours.check_arrays(train_codes, train_factors, test_codes, test_factors, classes)
+    train_codes, train_factors, test_codes, test_factors = neighbours.checked_arrays(
+        train_codes, train_factors, test_codes, test_factors, classes
+    )
     return [
         (neighbours.accuracy if is_class else neighbours.r_squared)(
             train_codes, train_factors[:, j], test_codes, test_factors[:, j]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitae.metrics.arrays import checked_codes
+from vitae.metrics.arrays import checked_codes, of_unit_range
 from vitae.metrics.information import binned, mutual_information
 
 
@@ -40,11 +40,11 @@ def total_correlation(codes: np.ndarray) -> TotalCorrelation:
         InputError: codes that are no table of finite numbers, or are all constant.
     """
     own = checked_codes(codes)
-    moving = own[:, own.std(0) > 0]
+    moving = own[:, own.min(0) < own.max(0)]
     d = moving.shape[1]
     if d < 2:
         return TotalCorrelation(0.0, float("nan"))
-    spectrum = np.linalg.eigvalsh(np.corrcoef(moving, rowvar=False))
+    spectrum = np.linalg.eigvalsh(np.corrcoef(of_unit_range(moving, moving), rowvar=False))
     dependent = spectrum[0] <= d * np.finfo(float).eps * spectrum[-1]
     information = mutual_information(binned(moving), binned(moving))
     pairs = information[~np.eye(d, dtype=bool)]
