@@ -204,8 +204,8 @@ def test_scores_says_what_is_wrong_with_a_file(arrays, complaint, tmp_path, caps
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        (["--output", "{}"], "it is a folder; name a file"),
-        (["--output", "."], "it is a folder; name a file"),
+        (["--output", "{}"], "is a directory; name a file"),
+        (["--output", "."], "is a directory; name a file"),
         (["--figure", "{}/a.svg", "--output", "{}/a.svg"], "must be different files"),
         (["--output", "{}/codes.npz"], "must be different files"),
         (["--names", "a,a"], "names must differ, and a occurs twice"),

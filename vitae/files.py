@@ -89,7 +89,7 @@ def require_writable(path: Path) -> None:
         InputError: a file could not be written at `path`.
     """
     if path.is_dir() or not path.name.strip("."):
-        raise InputError(f"cannot write {path}: it is a folder; name a file.")
+        raise InputError(f"cannot write {path}: is a directory; name a file.")
     probe = path.with_name(f".{path.name}.writable")
     write_text(probe, "")
     # Another run of the same name may have been here at the same time.

@@ -58,7 +58,7 @@ def turned(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np
 def twice(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np.ndarray:
     """Each factor in two codes, with noise of their own."""
     y = standardised(factors, sizes)
-    return np.hstack([y, y]) + 0.2 * noise[:, : 2 * len(sizes)]
+    return np.hstack([y, y]) + 0.2 * np.resize(noise.T, (2 * len(sizes), len(noise))).T
 
 
 def nothing(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np.ndarray:
