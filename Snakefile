@@ -114,7 +114,8 @@ def needs_of(wildcards):
         return [path for path in RUN_CODE if path.startswith(("vitae/data/", "vitae/rendering/"))]
     if wildcards.notebook == "scores":
         shown = ("vitae/metrics/", "vitae/data/", "vitae/evaluate")
-        return ["book/records/benchmarks/scores.json", *[path for path in RUN_CODE if path.startswith(shown)]]
+        records = glob_wildcards("{path,book/records/benchmarks/scores[.]json}").path
+        return records + [path for path in RUN_CODE if path.startswith(shown)]
     if wildcards.notebook == "benchmarks":
         return glob_wildcards("{path,book/records/benchmarks/.*[.]json}").path
     return ROWS

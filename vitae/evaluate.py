@@ -162,6 +162,7 @@ def codes_of(encoder: Callable, dataset: Dataset | Grid | Tensor, *, batch: int 
     count = len(dataset)
     if count == 0:
         raise InputError("there are no images to encode.")
+    compute.keep_freed_memory()
     encode = _encoding(encoder)
     found: np.ndarray | None = None
     with (

@@ -351,4 +351,4 @@ def as_floats(images: Tensor) -> Tensor:
     """
     if images.dtype != torch.uint8:
         raise InputError(f"images must be uint8 with values from 0 to 255, got {images.dtype}.")
-    return images.to(torch.float32) / 255
+    return images.to(torch.float32).div_(255)
