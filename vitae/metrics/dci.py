@@ -6,9 +6,8 @@ on that code::
     D = sum_i rho_i (1 - H_k(r_i. / sum_j r_ij)),   rho_i = sum_j r_ij / sum_ij r_ij
     C = sum_j rho_j (1 - H_d(r_.j / sum_i r_ij)),   rho_j = sum_i r_ij / sum_ij r_ij
 
-with entropies in base k and d, the numbers of factors and codes: D = 1 if each code matters for one factor only, C = 1
-    if
-one code only matters for each factor. Informativeness is the trees' test accuracy.
+with entropies in base k and d, the numbers of factors and codes. D = 1 if each code matters for one factor only, C = 1
+if one code only matters for each factor. Informativeness is the trees' test accuracy.
 """
 
 from collections.abc import Sequence

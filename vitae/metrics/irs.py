@@ -6,9 +6,8 @@ the factor that holds it best, and the codes count by how far they move::
 
     IRS = sum_i w_i max_j R_ij,   w_i = max |z_i - mean| / sum of the same
 
-Codes that hardly depend on anything are held by nothing, and so count 0, but many rare values of a factor raise R:
-    fewer
-points stray less far.
+Codes that hardly depend on anything are held by nothing, and so count little; but many rare values of a factor raise
+R, since fewer points stray less far.
 """
 
 from collections.abc import Sequence

@@ -5,9 +5,9 @@ r"""SAP, separated attribute predictability (Kumar et al., 2018, section 3): is 
     SAP = 1/k sum_j (S_(1)j - S_(2)j)
 
 where S_ij says how well code i alone predicts factor j: for classes the test accuracy of a linear support vector
-    machine
-(C = 0.01, classes of the same weight), for continuous factors the squared correlation. The machine sees one number only
-and so can name few of many classes: S of perfect codes is far below 1, and it depends on the scale of the codes.
+machine (C = 0.01, classes of the same weight), for continuous factors the squared correlation. The machine sees one
+number only and so can name few of many classes: S of perfect codes is far below 1, and it depends on the scale of the
+codes.
 """
 
 from collections.abc import Sequence
