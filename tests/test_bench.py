@@ -219,3 +219,26 @@ def test_the_usual_trees_are_kept_and_say_what_ours_say(monkeypatch, tmp_path):
     assert theirs["seconds"] > 0
     monkeypatch.setattr(scores, "_usual_of_factor", None)
     assert scores.usual("few", (codes, factors), 0) == theirs, "what was computed once is read"
+
+
+def test_a_killed_benchmark_of_scores_goes_on_and_a_finished_one_is_measured_anew(monkeypatch, tmp_path):
+    monkeypatch.setenv("VITAE_HOME", str(tmp_path))
+    made = []
+    for part in ("_examples", "_ceilings", "_by_points", "_by_scale", "_agreement", "_choices"):
+        monkeypatch.setattr(scores, part, lambda part=part: made.append(part) or [part])
+    monkeypatch.setattr(scores, "_votes_on_all_sprites", lambda: {"sprites": 1})
+    monkeypatch.setattr(scores, "machine", dict)
+
+    def killed(repeats):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scores, "_speed", killed)
+    with pytest.raises(KeyboardInterrupt):
+        scores.run()
+    before = made.copy()
+    monkeypatch.setattr(scores, "_speed", lambda repeats: {"DCI": 1.0})
+    found = scores.run()
+    assert made == [*before, "_agreement", "_choices"]
+    assert (found["examples"], found["seconds"]) == (["_examples"], {"DCI": 1.0, "sprites": 1})
+    scores.run()
+    assert made.count("_examples") == 2, "a finished one leaves nothing that the next takes for its own"

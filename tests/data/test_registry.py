@@ -170,7 +170,9 @@ except vitae.InputError as error:
     print(error)
 """
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert found.stdout.startswith("rendering images and boosting trees need numba, which is not installed: run 'pip install numba'")
+    assert found.stdout.startswith(
+        "rendering images and boosting trees need numba, which is not installed: run 'pip install numba'"
+    )
 
 
 def test_a_dataset_without_experiments_says_so():

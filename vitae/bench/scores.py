@@ -1,15 +1,15 @@
 """Benchmarks of the scores: `vitae bench scores`. Seconds beside the usual way, and agreement with it on ten codes.
 
 The usual way of DCI is scikit-learn's gradient-boosted trees. On ten codes of dSprites' factors that takes an hour of
-one core, so every part of the benchmark is kept under `runs/bench/scores`, and a killed one goes on from there; delete
-that folder to have all of it made anew.
+one core, so the codes and what it found of each are kept under `runs/bench/scores`; delete that folder to have them
+made anew. The other parts are kept there until all are done, so that a killed benchmark goes on from them.
 """
 
 import hashlib
 import json
-import math
 import multiprocessing
 import os
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -33,7 +33,7 @@ from vitae.metrics.examples import EXAMPLES, SIZES, drawn_factors, drawn_noise, 
 from vitae.metrics.factor_vae import factor_vae_score
 from vitae.metrics.mig import mig
 from vitae.metrics.modularity import modularity
-from vitae.metrics.report import report
+from vitae.metrics.report import plain, report
 from vitae.metrics.sap import sap
 from vitae.models import VAE
 from vitae.randomness import generator
@@ -156,10 +156,14 @@ def _both(codes: np.ndarray, factors: np.ndarray, *, fast: bool = False) -> dict
     return {"disentanglement": found.disentanglement, "completeness": found.completeness}
 
 
+def _noisy_and_mixed(count: int) -> Scored:
+    factors = drawn_factors(_SIZES, count, seed=0)
+    return noisy_and_mixed(factors, _SIZES, drawn_noise(count, seed=0)), factors
+
+
 def _speed(repeats: int) -> dict:
     """Seconds of what is asked to be fast, and of the usual DCI on one core, in one process after the other."""
-    factors, noise = drawn_factors(_SIZES, _COUNTED, seed=0), drawn_noise(_COUNTED, seed=0)
-    codes = noisy_and_mixed(factors, _SIZES, noise)
+    codes, factors = _noisy_and_mixed(_COUNTED)
     few, few_factors = codes[: sum(FULL)], factors[: sum(FULL)]
     theirs = [_usual_of_factor(few[: FULL[0]], few_factors[: FULL[0], j], 0)[1] for j in range(len(_SIZES))]
     return {
@@ -199,12 +203,8 @@ def _examples() -> dict:
         factors, noise = drawn_factors(sizes, sum(FULL), seed=0), drawn_noise(sum(FULL), seed=0)
         for name, make in {"perfect": perfect, **EXAMPLES}.items():
             values = report(make(factors, sizes, noise), factors).values()
-            found.setdefault(dataset, {})[name] = {score: _finite(value) for score, value in values.items()}
+            found.setdefault(dataset, {})[name] = plain(values)
     return found
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
 
 
 def _ceilings() -> dict:
@@ -221,8 +221,7 @@ def _ceilings() -> dict:
 
 def _by_points() -> list[dict]:
     """D and C of the first example from fewer points."""
-    factors, noise = drawn_factors(_SIZES, sum(FULL), seed=0), drawn_noise(sum(FULL), seed=0)
-    codes = noisy_and_mixed(factors, _SIZES, noise)
+    codes, factors = _noisy_and_mixed(sum(FULL))
     found = []
     for count in (500, 1_000, 2_000, 5_000, FULL[0]):
         of_fewer = dci(codes[:count], factors[:count], test=(codes[FULL[0] :], factors[FULL[0] :]))
@@ -234,8 +233,7 @@ def _by_points() -> list[dict]:
 
 def _by_scale() -> list[dict]:
     """SAP of the first example, its codes multiplied by a number."""
-    factors, noise = drawn_factors(_SIZES, sum(FULL), seed=0), drawn_noise(sum(FULL), seed=0)
-    codes = noisy_and_mixed(factors, _SIZES, noise)
+    codes, factors = _noisy_and_mixed(sum(FULL))
     return [{"scale": scale, "SAP": sap(scale * codes, factors).score} for scale in (0.1, 0.3, 1.0, 3.0, 10.0)]
 
 
@@ -257,7 +255,7 @@ def _choices() -> list[dict]:
 
 def _once(name: str, make: Callable[[], object]):
     """A part of the benchmark, from where it was kept or made and kept."""
-    kept = _kept() / f"{name}.json"
+    kept = _kept() / "parts" / f"{name}.json"
     if not kept.exists():
         write_text(kept, json.dumps(make(), ensure_ascii=False))
     return json.loads(kept.read_text(encoding="utf-8"))
@@ -269,7 +267,7 @@ def run(repeats: int = 5) -> dict:
     Args:
         repeats: runs of which the median counts.
     """
-    return {
+    found = {
         "schema": SCHEMA,
         "command": "vitae bench scores",
         "repeats": repeats,
@@ -285,6 +283,9 @@ def run(repeats: int = 5) -> dict:
         "choices": _once("choices", _choices),
         **results.environment(torch.device("cpu")),
     }
+    # The next benchmark measures anew: kept numbers under its commit would be of another one.
+    shutil.rmtree(_kept() / "parts")
+    return found
 
 
 def summary(found: dict) -> str:

@@ -98,7 +98,7 @@ class Report:
 
     def as_json(self) -> dict:
         """Plain values: all numbers and matrices, nan and infinity as null."""
-        return _plain(dataclasses.asdict(self))
+        return plain(dataclasses.asdict(self))
 
 
 # What each score asks of the codes.
@@ -119,13 +119,14 @@ _ASKS = {
 }
 
 
-def _plain(value):
+def plain(value):
+    """What JSON can say of numbers and arrays, nan and infinity as null."""
     if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
+        return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
