@@ -16,10 +16,12 @@ ORDER = [
     ["likelihoods"],
     ["models"],
     ["objectives"],
-    ["together", "evaluate", "metrics"],
+    ["together", "evaluate", "metrics", "effects"],
     ["train"],
     ["results"],
     ["experiments"],
+    ["scoring"],
+    ["runs"],
     ["plots", "bench"],
     ["cli"],
 ]

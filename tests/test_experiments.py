@@ -8,24 +8,30 @@ import numpy as np
 import pytest
 import torch
 
-from vitae import MNIST, InputError, configure, experiments, load_model, results, run, run_together
+from vitae import MNIST, InputError, configure, experiments, load_model, results, run, run_together, runs
 from vitae import train as training
 from vitae.data import Source
 from vitae.evaluate import codes
-from vitae.experiments import ROWS, build, load_data
+from vitae.experiments import build
 from vitae.metrics.neighbours import accuracy
+from vitae.runs import load_data
 from vitae.train import NonFiniteLoss
 
 SHAPE = (1, 28, 28)
 
 
-def test_all_rows_have_the_same_size_latents_likelihood_and_schedule():
-    models = {row: build(configure("mnist", row, "full"), SHAPE) for row in ROWS}
+SHAPES = {"mnist": SHAPE, "dsprites": (1, 64, 64), "smpl": (1, 64, 64), "celeba": (3, 64, 64), "folder": (3, 64, 64)}
+
+
+@pytest.mark.parametrize("dataset", experiments.EXPERIMENTS)
+def test_all_rows_have_the_same_size_latents_likelihood_and_schedule(dataset):
+    rows = experiments.EXPERIMENTS[dataset].models
+    models = {row: build(configure(dataset, row, "full"), SHAPES[dataset]) for row in rows}
     sizes = [model.parameter_count() for model in models.values()]
     assert max(sizes) / min(sizes) < 1.10
-    assert {sum(model.spaces.values()) for model in models.values()} == {5}
-    assert {type(model.likelihood).__name__ for model in models.values()} == {"Bernoulli"}
-    assert len({configure("mnist", row, "full").schedule for row in ROWS}) == 1
+    assert len({sum(model.spaces.values()) for model in models.values()}) == 1
+    assert len({type(model.likelihood).__name__ for model in models.values()}) == 1
+    assert len({configure(dataset, row, "full").schedule for row in rows}) == 1
 
 
 @pytest.mark.parametrize("architecture", experiments.ARCHITECTURES)
@@ -132,14 +138,14 @@ def test_a_record_says_all_there_is_to_know(smoke_run):
     assert len(record["losses"]) == 2
     scores = record["scores"]
     assert scores["samples"] == 16
-    assert np.array(scores["importance"]).shape == (len(scores["latents"]), len(scores["factors"])) == (5, 4)
+    assert np.array(scores["importance"]).shape == (len(scores["latents"]), len(scores["factors"])) == (6, 4)
     assert set(scores["predictability"]) == {"z_A", "z_P", "all"}
     assert experiments.configuration_of(record) == configuration
 
 
 def test_a_finished_run_is_read_not_trained(at_smoke_run, monkeypatch):
     _, configuration, record = at_smoke_run
-    monkeypatch.setattr(experiments, "train_together", None)
+    monkeypatch.setattr(runs, "train_together", None)
     assert run(configuration) == record
 
 
@@ -151,7 +157,7 @@ def test_the_scores_are_those_of_the_saved_weights(at_smoke_run):
     train_codes, test_codes = (codes(model, part.images)["z_A"] for part in (data.train_observed, data.held_out))
     digit = accuracy(train_codes, data.train_observed.factor("digit"), test_codes, data.held_out.factor("digit"))
     assert digit == pytest.approx(record["scores"]["predictability"]["z_A"]["digit"])
-    again = experiments.rescore(record, device="cpu")["scores"]
+    again = runs.rescore(record, device="cpu")["scores"]
     assert again["test_elbo"]["mean"] == pytest.approx(record["scores"]["test_elbo"]["mean"], rel=1e-6)
     assert again["log_likelihood"]["mean"] > again["test_elbo"]["mean"]
 
@@ -172,14 +178,14 @@ def test_a_run_with_other_data_is_another_run(at_smoke_run, monkeypatch):
     one_label_off = data.train.digits.copy()
     one_label_off[-1] += 1
     other = dataclasses.replace(data, train=dataclasses.replace(data.train, digits=one_label_off))
-    assert experiments._fingerprint(configuration, data) != experiments._fingerprint(configuration, other)
-    monkeypatch.setattr(experiments, "load_data", lambda *arguments: other)
-    with pytest.raises(InputError, match=r"it was trained on other digits .* or --restart to replace it"):
+    assert runs._fingerprint(configuration, data) != runs._fingerprint(configuration, other)
+    monkeypatch.setattr(runs, "load_data", lambda *arguments: other)
+    with pytest.raises(InputError, match=r"it was trained on other images .* or --restart to replace it"):
         run(configuration)
     with pytest.raises(InputError, match="was trained on embedded data and this is not the same"):
-        experiments.rescore(at_smoke_run[2])
+        runs.rescore(at_smoke_run[2])
     more_samples = dataclasses.replace(configuration, samples=99)
-    assert experiments._fingerprint(more_samples, data) == experiments._fingerprint(configuration, data)
+    assert runs._fingerprint(more_samples, data) == runs._fingerprint(configuration, data)
 
 
 def test_weights_of_another_run_are_not_taken_for_this_ones(at_smoke_run, tmp_path, monkeypatch):
@@ -207,7 +213,7 @@ def test_training_and_test_digits_come_from_one_source(monkeypatch):
         return found if split == "test" else dataclasses.replace(found, source=Source("download", "elsewhere"))
 
     monkeypatch.setattr(MNIST, "load", classmethod(load))
-    with pytest.raises(InputError, match=r"training digits are from download.* and test digits from embedded"):
+    with pytest.raises(InputError, match=r"training images are from download.* and test images from embedded"):
         load_data(configure("mnist", "vae", "smoke"), None, "auto")
 
 
@@ -298,7 +304,7 @@ def test_a_transformation_by_name_is_the_models_and_part_of_the_runs_name(archit
     configuration = configure("mnist", architecture, "smoke", transform=name)
     model = build(configuration, (1, 28, 28))
     assert repr(model.transformation) == expected
-    assert model.decoder_P(torch.zeros(1, 3)).shape == (1, model.transformation.dim)
+    assert model.decoder_P(torch.zeros(1, 4)).shape == (1, model.transformation.dim)
     assert configuration.run == f"{architecture}-seed0" + ("" if name == "affine" else f"-transform={name}")
 
 

@@ -8,11 +8,12 @@ print(record["scores"]["predictability"]["z_A"]["digit"])
 from vitae.data import MNIST, Dataset
 from vitae.errors import InputError
 from vitae.evaluate import codes_of
-from vitae.experiments import Configuration, build, configure, load_model, run, run_together
+from vitae.experiments import Configuration, build, configure
 from vitae.likelihoods import Bernoulli, GaussianPixels
 from vitae.metrics import d_score, predictability
 from vitae.models import VAE, VITAE
 from vitae.nets import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncoder, ParameterDecoder
+from vitae.runs import load_model, run, run_together
 from vitae.schedule import Schedule
 from vitae.transforms import CPAB, Affine, Sequential
 

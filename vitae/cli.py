@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vitae import experiments, paths, results
+from vitae import experiments, paths, results, runs
 from vitae.compute import PRECISIONS
 from vitae.data import DATASETS, SOURCES, Collection, generated
 from vitae.data.base import TooFewError
@@ -256,7 +256,7 @@ def _train(arguments: argparse.Namespace) -> None:
         for seed in (arguments.seeds or [arguments.seed])
     ]
     _use_threads(arguments.threads)
-    records = experiments.run_together(
+    records = runs.run_together(
         configurations,
         root=arguments.data_root,
         source=arguments.source,
@@ -314,7 +314,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     record = results.read(named)
     _use_threads(arguments.threads)
     _describe(
-        experiments.rescore(
+        runs.rescore(
             record,
             samples=arguments.samples,
             root=arguments.data_root,

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
 from vitae.compute import Ranks, Recorded, precision
-from vitae.data.base import as_floats
+from vitae.data.base import Shuffled, as_floats
 from vitae.errors import NotFiniteError
 from vitae.models.base import GenerativeModel, Output
 from vitae.objectives import OBJECTIVES, elbo_per_image
@@ -29,11 +29,11 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class TrainingImages(Protocol):
-    """What training needs of a dataset: its size, and the shuffled uint8 images of an epoch."""
+    """What training needs of a dataset: its size, and the shuffled uint8 images of an epoch, to take slices of."""
 
     def __len__(self) -> int: ...
 
-    def epoch(self, seed: int, number: int) -> Tensor: ...
+    def epoch(self, seed: int, number: int) -> Tensor | Shuffled: ...
 
 
 @dataclass

@@ -6,7 +6,8 @@ seed. TF32 exists on GPUs only and is compared where there is one.
 
 from vitae import results
 from vitae.compute import pick_device
-from vitae.experiments import configure, run_together
+from vitae.experiments import configure
+from vitae.runs import run_together
 
 SCHEMA = 1
 SCORES = ("train_elbo", "test_elbo", "log_likelihood", "d_score", "z_A:digit", "z_P:digit", "z_P:rotation", "z_P:dx")

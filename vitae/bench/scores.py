@@ -13,17 +13,15 @@ import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from vitae import paths, results
 from vitae.bench.measure import machine, median_seconds
-from vitae.data import DATASETS
+from vitae.data import DATASETS, Dataset
 from vitae.evaluate import codes_of
 from vitae.experiments import build, configure
 from vitae.files import read_arrays, write_arrays, write_text
@@ -54,25 +52,12 @@ _DRAWS = 10  # of factors, for the ceilings that perfect codes reach
 Scored = tuple[np.ndarray, np.ndarray]
 
 
-@dataclass(frozen=True)
-class _Shuffled:
-    """Images in shuffled epochs, as training wants them."""
-
-    images: Tensor
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def epoch(self, seed: int, number: int) -> Tensor:
-        return self.images[torch.randperm(len(self.images), generator=generator("cpu", seed, "order", number))]
-
-
-def _trained(row: str, images: Tensor) -> VAE:
+def _trained(row: str, images: Dataset) -> VAE:
     """A row of the table with ten latents, on sprites; not tuned for them."""
     configuration = configure("mnist", row, appearance=_LATENTS // 2, perspective=_LATENTS // 2)
-    model = build(configuration, tuple(images.shape[1:]))
+    model = build(configuration, images.shape)
     objective = {"vae": "elbo", "beta-vae": "beta", "beta-tcvae": "beta-tc"}[row]
-    train(model, _Shuffled(images), objective, configuration.strength, Schedule(_EPOCHS), seed=0, label=row)
+    train(model, images, objective, configuration.strength, Schedule(_EPOCHS), seed=0, label=row)
     return model.eval()
 
 
@@ -102,8 +87,9 @@ def _ten_codes() -> dict[str, Scored]:
     grid = DATASETS["dsprites"].grid(source="embedded")
     positions = grid.sample(count, generator("cpu", 0, "scored"))
     scored = grid.images(positions)
-    learned_from = grid.images(grid.sample(_LEARNED_FROM, generator("cpu", 0, "learned from")))
-    flat = learned_from.flatten(1).numpy().astype(np.float32) / 255
+    drawn = grid.sample(_LEARNED_FROM, generator("cpu", 0, "learned from"))
+    learned_from = Dataset(grid.images(drawn), grid.values(drawn), grid.factors, grid.source)
+    flat = learned_from.images.flatten(1).numpy().astype(np.float32) / 255
     # On the ten components, since whitening all 4,096 pixels takes minutes and keeps the same ten directions.
     independent = make_pipeline(PCA(_LATENTS, random_state=0), FastICA(random_state=0, max_iter=2_000, tol=1e-2))
     encoders = {

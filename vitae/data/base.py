@@ -1,8 +1,9 @@
 """The in-memory object that every dataset becomes, and the one order in which its sources are tried."""
 
+import hashlib
 import sys
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,36 @@ class Dataset:
         return len(self.images)
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """channels, height, width."""
+        return tuple(self.images.shape[1:])
+
+    def fingerprint(self) -> str:
+        """Names the images and factors themselves: equal for equal ones, wherever they came from."""
+        content = hashlib.blake2b(digest_size=8)
+        for block in self.images.split(_BLOCK):
+            content.update(block.cpu().numpy().tobytes())
+        content.update(self.factors.tobytes())
+        return content.hexdigest()
+
+    def rows(self, rows: np.ndarray | slice) -> "Dataset":
+        """A part of the images."""
+        index = torch.from_numpy(np.arange(len(self))[rows]).to(self.images.device)
+        return replace(self, images=self.images[index], factors=self.factors[rows])
+
+    def to(self, device: torch.device | str) -> "Dataset":
+        """The same with its images on a device."""
+        return replace(self, images=self.images.to(device))
+
+    def observe(self, seed: int, purpose: str, *position: int) -> "Dataset":
+        """The dataset as a model sees it: itself, since nothing is added to its images; see `MNIST.observe`."""
+        return self
+
+    def epoch(self, seed: int, number: int) -> "Shuffled":
+        """The images of one epoch of training, in an order drawn from the seed."""
+        return Shuffled(self.images, torch.randperm(len(self), generator=generator("cpu", seed, "order", number)))
+
+    @property
     def names(self) -> tuple[str, ...]:
         """The name of each column of `factors`."""
         return tuple(factor.name for factor in self.about)
@@ -124,6 +155,17 @@ class Dataset:
             InputError: there is no factor of that name.
         """
         return self.factors[:, self.names.index(require_known("factor", name, self.names))]
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """Images in another order, of which only those asked for are copied: all of dSprites would take 3 GB once more."""
+
+    images: Tensor
+    order: Tensor
+
+    def __getitem__(self, rows: slice) -> Tensor:
+        return self.images[self.order[rows].to(self.images.device)]
 
 
 @dataclass(frozen=True)
@@ -301,6 +343,7 @@ class FileCollection(Collection):
 
 
 _LARGEST_SIDE = 1024
+_BLOCK = 10_000  # images read at a time
 TESTED = 10  # where nobody has split a dataset, one image in so many is for testing
 _SHOWN = 6  # of a factor's values
 

@@ -1,0 +1,146 @@
+"""What is computed of a trained model for its record; `results` says what each number is."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vitae import effects, evaluate
+from vitae.data import Dataset
+from vitae.experiments import EXPERIMENTS, Configuration
+from vitae.metrics.dci import dci
+from vitae.metrics.dscore import d_score
+from vitae.metrics.separability import auc, separability
+from vitae.metrics.spaces import predictability
+from vitae.models import VITAE
+from vitae.models.base import GenerativeModel
+
+# Images whose latents are moved, or whose transformations are undone.
+_LOOKED_AT = 200
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a model gives to be scored: estimates in nats, and posterior means of training and test images."""
+
+    estimates: dict[str, evaluate.Estimate]
+    train_codes: dict[str, np.ndarray]
+    test_codes: dict[str, np.ndarray]
+
+    @property
+    def together(self) -> tuple[np.ndarray, np.ndarray]:
+        """All latents side by side, of training and of test images."""
+        train, test = (np.concatenate(list(codes.values()), 1) for codes in (self.train_codes, self.test_codes))
+        return train, test
+
+    @property
+    def spaces(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Codes of training and test images by space, and `all` where there are several."""
+        found = {name: (codes, self.test_codes[name]) for name, codes in self.train_codes.items()}
+        return found | {"all": self.together} if len(found) > 1 else found
+
+
+def measure(model: GenerativeModel, seen: Dataset, unseen: Dataset, configuration: Configuration) -> Measured:
+    """Estimates and codes of a trained model, of training images and of those it is evaluated on."""
+    label = f"{configuration.run} log p(x)"
+    estimates = {
+        "train_elbo": evaluate.elbo(model, seen.images, seed=0),
+        "test_elbo": evaluate.elbo(model, unseen.images, seed=0),
+        "log_likelihood": evaluate.log_likelihood(
+            model, unseen.images, samples=configuration.samples, seed=0, label=label
+        ),
+    }
+    return Measured(estimates, evaluate.codes(model, seen.images), evaluate.codes(model, unseen.images))
+
+
+def scores_of(
+    measured: Measured, model: GenerativeModel, seen: Dataset, unseen: Dataset, configuration: Configuration
+) -> dict:
+    """Every score of a trained model, as plain numbers."""
+    found = {
+        **{name: dataclasses.asdict(estimate) for name, estimate in measured.estimates.items()},
+        "samples": configuration.samples,
+        "d_score": None,
+        "latents": [f"{name}{i + 1}" for name, size in model.spaces.items() for i in range(size)],
+        "factors": list(seen.names),
+        "predictability": {
+            name: dict(
+                zip(
+                    seen.names,
+                    predictability(train, seen.factors, test, unseen.factors, seen.classes),
+                    strict=True,
+                )
+            )
+            for name, (train, test) in measured.spaces.items()
+        },
+    }
+    if len(seen.about) > 1:
+        train, test = measured.together
+        d = d_score(train, seen.factors, test, unseen.factors, seen.classes)
+        found |= {"d_score": d.score, "importance": d.importance.tolist()}
+    for name in EXPERIMENTS[configuration.dataset].scores:
+        found |= EXTRA[name](measured, model, seen, unseen)
+    return found
+
+
+def _dci(measured: Measured, model: GenerativeModel, seen: Dataset, unseen: Dataset) -> dict:
+    """DCI by gradient-boosted trees, with its own importance matrix, and what it falls short of the full protocol."""
+    (train, test), factors = measured.together, [_positions(part, seen) for part in (seen, unseen)]
+    found = dci(train, factors[0], test=(test, factors[1]))
+    return {
+        "dci": found.disentanglement,
+        "dci_completeness": found.completeness,
+        "dci_importance": found.importance.tolist(),
+        "dci_shortfall": found.shortfall,
+    }
+
+
+def _positions(part: Dataset, seen: Dataset) -> np.ndarray:
+    """Factors as classes: the positions of their values, as DCI wants them."""
+    values = [np.unique(np.round(seen.factors[:, j], 9)) for j in range(len(seen.about))]
+    return np.column_stack([np.abs(part.factors[:, j, None] - known[None]).argmin(1) for j, known in enumerate(values)])
+
+
+def _separability(measured: Measured, model: GenerativeModel, seen: Dataset, unseen: Dataset) -> dict:
+    """AUC of every class of every class factor, from each space and, of single latents, from each alone."""
+    by_space: dict[str, dict[str, float]] = {name: {} for name in measured.spaces}
+    by_latent: dict[str, list[float]] = {}
+    for j, factor in enumerate(seen.about):
+        if factor.kind != "class":
+            continue
+        # Of two classes one is the other's opposite.
+        for position, label in list(enumerate(factor.values))[-1 if len(factor.values) == 2 else 0 :]:
+            name = factor.name if len(factor.values) == 2 else f"{factor.name}: {label}"
+            positive = [part.factors[:, j] == position for part in (seen, unseen)]
+            for space, (train, test) in measured.spaces.items():
+                by_space[space][name] = separability(train, positive[0], test, positive[1])
+            columns = measured.together[1].T
+            found = [auc(column, positive[1]) for column in columns]
+            by_latent[name] = [max(area, 1 - area) for area in found]
+    return {"separability": by_space, "separability_of_latents": by_latent}
+
+
+def _effects(measured: Measured, model: GenerativeModel, seen: Dataset, unseen: Dataset) -> dict:
+    images = unseen.images[:_LOOKED_AT]
+    found = {"effects": _plain(effects.latent_effects(model, images))}
+    if isinstance(model, VITAE):
+        found["effects_of_transformation"] = _plain(effects.perspective_effects(model, images))
+    return found
+
+
+def _plain(found: dict[str, effects.Effects]) -> dict:
+    return {name: dataclasses.asdict(each) for name, each in found.items()}
+
+
+def _round_trip(measured: Measured, model: GenerativeModel, seen: Dataset, unseen: Dataset) -> dict:
+    return {"round_trip": effects.round_trip(model, unseen.images[:_LOOKED_AT])} if isinstance(model, VITAE) else {}
+
+
+# What some datasets' experiments compute besides.
+EXTRA: dict[str, Callable[[Measured, GenerativeModel, Dataset, Dataset], dict]] = {
+    "dci": _dci,
+    "separability": _separability,
+    "effects": _effects,
+    "round trip": _round_trip,
+}
