@@ -19,6 +19,7 @@ ORDER = [
     ["together", "evaluate", "metrics", "effects"],
     ["train"],
     ["results"],
+    ["claims"],
     ["experiments"],
     ["scoring"],
     ["runs"],

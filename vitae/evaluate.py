@@ -134,11 +134,21 @@ def codes(model: GenerativeModel, images: Tensor) -> dict[str, np.ndarray]:
 
     For C-VITAE that means z_A from `T_-gamma(x)`, gamma from the mean of z_P: not from the raw image.
     """
+    return _inferred(model, images, lambda number: None)
+
+
+@torch.no_grad()
+def draws(model: GenerativeModel, images: Tensor, *, seed: int) -> dict[str, np.ndarray]:
+    """One draw from the posterior of each image, `n x d` for each latent space: what the decoder gets to see."""
+    return _inferred(model, images, lambda number: generator(_device(model), seed, "draws", number))
+
+
+def _inferred(model: GenerativeModel, images: Tensor, noise_of: Callable) -> dict[str, np.ndarray]:
     model.eval()
     found: dict[str, list[np.ndarray]] = {name: [] for name in model.spaces}
-    for block in images.split(_BATCH):
-        for name, posterior in model.infer(as_floats(block), noise=None).posteriors.items():
-            found[name].append(posterior.mean.cpu().double().numpy())
+    for number, block in enumerate(images.split(_BATCH)):
+        for name, z in model.infer(as_floats(block), noise_of(number)).samples.items():
+            found[name].append(z.cpu().double().numpy())
     return {name: np.concatenate(parts) for name, parts in found.items()}
 
 

@@ -112,7 +112,8 @@ class Configuration:
         hold_out: keep the last tenth of the training images, train on the others, and evaluate on the kept ones
             instead of the test images: the mode to tune in.
         precision: of matrix products in training, see `compute.precision`.
-        start: how far from the identity the transformation begins, see `nets.ParameterDecoder`.
+        start, limit: how far from the identity the transformation begins, and how far it may go, see
+            `nets.ParameterDecoder`.
     """
 
     dataset: str
@@ -134,6 +135,7 @@ class Configuration:
     hold_out: bool = False
     precision: str = "float32"
     start: float = 0.1
+    limit: float | None = None
     overrides: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -143,6 +145,8 @@ class Configuration:
             if getattr(self, name) is not None:
                 require_number(name, getattr(self, name), 2, whole=True)
         require_number("start", self.start, 0)
+        if self.limit is not None:
+            require_number("limit", self.limit, 1e-6)
         for name in ("appearance", "perspective"):
             require_number(name, getattr(self, name), 1, whole=True)
             if getattr(self, name) > _MOST_LATENTS:
@@ -235,7 +239,7 @@ EXPERIMENTS = {
         {
             "smoke": {"schedule": Schedule(2, batch=64), "train_size": 400, "test_size": 200, "samples": 8},
             "quick": {"schedule": Schedule(20), "train_size": 4_000, "test_size": 1_000, "samples": 20},
-            "full": {"schedule": Schedule(2), "train_size": 663_552, "test_size": 10_000, "samples": 100},
+            "full": {"schedule": Schedule(1), "train_size": 663_552, "test_size": 10_000, "samples": 100},
         },
         seeds={"smoke": 1, "quick": 1, "full": 5},
         scores=("dci", "round trip"),
@@ -252,7 +256,7 @@ EXPERIMENTS = {
         {
             "smoke": {"schedule": Schedule(2, batch=64), "train_size": 400, "test_size": 200, "samples": 8},
             "quick": {"schedule": Schedule(12, batch=128), "train_size": 2_000, "test_size": 500, "samples": 20},
-            "full": {"schedule": Schedule(20, batch=128), "train_size": 8_000, "test_size": 2_000, "samples": 100},
+            "full": {"schedule": Schedule(12, batch=128), "train_size": 8_000, "test_size": 2_000, "samples": 50},
         },
         seeds={"smoke": 1, "quick": 1, "full": 5},
         scores=("round trip",),
@@ -292,6 +296,7 @@ _OWN_SETTINGS = (
     "transform",
     "precision",
     "start",
+    "limit",
 )
 SETTINGS = _SCHEDULE_SETTINGS + _OWN_SETTINGS + ("beta", "strength")
 
@@ -357,7 +362,7 @@ def build(configuration: Configuration, shape: Shape) -> GenerativeModel:
             encoder(shape, d_A, **size),
             encoder(shape, d_P, **size),
             decoder(shape, d_A, **size),
-            ParameterDecoder(d_P, transformation.dim, start=configuration.start),
+            ParameterDecoder(d_P, transformation.dim, start=configuration.start, limit=configuration.limit),
             transformation,
             likelihood,
             {"z_A": d_A, "z_P": d_P},

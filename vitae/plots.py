@@ -203,6 +203,43 @@ def reconstructions(models: dict[str, GenerativeModel], images: Tensor) -> Figur
     return _image_grid([("input", x), *((name, model(x, None).mean) for name, model in models.items())])
 
 
+def traversal(model: GenerativeModel, image: Tensor, latent: str, steps: int = 9, reach: float = 2.5) -> Tensor:
+    """Images, `steps x channels x height x width` in [0, 1]: one latent moves from -reach to reach, the others stay.
+
+    Args:
+        image: uint8, `channels x height x width`; the others stay at its posterior means.
+        latent: its name, such as `z_P1`.
+    """
+    space, number = latent.rstrip("0123456789"), int(latent[len(latent.rstrip("0123456789")) :])
+    with torch.no_grad():
+        found = model.infer(as_floats(image[None]), noise=None).samples
+        moved = {name: values.repeat(steps, 1) for name, values in found.items()}
+        moved[space][:, number - 1] = torch.linspace(-reach, reach, steps)
+        return model.decode(moved).clamp(0, 1)
+
+
+def warped_by(model: GenerativeModel, image: Tensor, latent: str, steps: int = 9, reach: float = 2.5) -> Tensor:
+    """The image itself, not its reconstruction, as a perspective latent moves by up to reach from where it is.
+
+    What it shows is T_gamma' of the image with its own T_gamma undone, `steps x channels x height x width`.
+    """
+    number = int(latent.removeprefix("z_P"))
+    with torch.no_grad():
+        x = as_floats(image[None])
+        z = model.infer(x, noise=None).samples["z_P"]
+        upright = model.undo_perspective(x, z)
+        moved = z.repeat(steps, 1)
+        moved[:, number - 1] += torch.linspace(-reach, reach, steps)
+        return model.transformation.warp(upright.expand(steps, *x.shape[1:]), model.decoder_P(moved)).clamp(0, 1)
+
+
+def latent_label(latent: str) -> str:
+    """A latent's name as mathematics: z_P1 becomes z with P, 1 below."""
+    space = latent.rstrip("0123456789")
+    number = latent[len(space) :]
+    return f"$z_{{{number}}}$" if space == "z" else f"$z_{{{space[2:]},{number}}}$"
+
+
 @_figure
 def traversals(model: GenerativeModel, image: Tensor, title: str, steps: int = 9, reach: float = 2.5) -> Figure:
     """One strip for each latent: it moves from -reach to reach, the others stay at the image's posterior means.
@@ -210,15 +247,8 @@ def traversals(model: GenerativeModel, image: Tensor, title: str, steps: int = 9
     Args:
         image: uint8, `channels x height x width`.
     """
-    found = model.infer(as_floats(image[None]), noise=None).samples
-    rows = []
-    for name, z in found.items():
-        for i in range(z.shape[1]):
-            moved = {other: values.repeat(steps, 1) for other, values in found.items()}
-            moved[name][:, i] = torch.linspace(-reach, reach, steps)
-            label = f"${name}$" if name == "z" else f"${name[0]}_{{{name[2]}}}$"
-            rows.append((f"{label}, {i + 1}", model.decode(moved)))
-    return _image_grid(rows, title)
+    names = [f"{space}{i + 1}" for space, size in model.spaces.items() for i in range(size)]
+    return _image_grid([(latent_label(name), traversal(model, image, name, steps, reach)) for name in names], title)
 
 
 @_figure
@@ -516,8 +546,46 @@ def undone(models: dict[str, GenerativeModel], images: Tensor) -> Figure:
 
 
 @_figure
-def space_accuracy(records: list[dict], names: dict[str, str]) -> Figure:
-    """Digit accuracy from each model's appearance (or only) space and from its perspective space, a dot a seed."""
+def beside_the_poster(panels: Sequence[tuple[str, dict[str, results.Interval], dict[str, float]]], names) -> Figure:
+    """Our means with 95% intervals as points and the poster's numbers as crosses, a panel a score, a row a model.
+
+    Args:
+        panels: title, model -> interval, model -> the poster's number; models without one get no cross.
+        names: model -> printed name, in the order of the rows.
+    """
+    figure, axes = _subplots(1, len(panels), figsize=(3.2 * len(panels) + 0.8, 2.8), sharey=True)
+    rows = list(names)
+    for cell, (title, ours, theirs) in zip(axes[0], panels, strict=True):
+        present = [model for model in rows if model in ours]
+        heights = [rows.index(model) for model in present]
+        spread = [np.nan_to_num(ours[model].half_width) for model in present]
+        means = [ours[model].mean for model in present]
+        cell.errorbar(means, heights, xerr=spread, fmt="o", c=_ZERO, ms=5, capsize=3, label="ours, 95% over seeds")
+        printed = [model for model in rows if model in theirs]
+        cell.scatter(
+            [theirs[model] for model in printed],
+            [rows.index(model) for model in printed],
+            marker="x",
+            c=_ONE,
+            s=40,
+            label="poster",
+        )
+        cell.set(title=title)
+        cell.set_yticks(range(len(rows)), [names[model] for model in rows])
+        cell.grid(axis="y", alpha=0.3)
+    axes[0][0].invert_yaxis()
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower right", ncols=2)
+    return figure
+
+
+@_figure
+def space_knowledge(records: list[dict], names: dict[str, str], factor: str, what: str, guessing: float) -> Figure:
+    """What each model's appearance (or only) space and its perspective space know of a factor, a dot a seed.
+
+    Args:
+        what: the number's name, for the axis.
+        guessing: where knowing nothing lies.
+    """
     figure, axes = _subplots(1, 1, figsize=(6.4, 3.2))
     cell = axes[0][0]
     present = [name for name in names if any(r["configuration"]["model"] == name for r in records)]
@@ -528,12 +596,12 @@ def space_accuracy(records: list[dict], names: dict[str, str]) -> Figure:
     ):
         rows = [r for r in records if space in r["scores"]["predictability"] and r["configuration"]["model"] in present]
         heights = [present.index(r["configuration"]["model"]) for r in rows]
-        numbers = [r["scores"]["predictability"][space]["digit"] for r in rows]
+        numbers = [r["scores"]["predictability"][space][factor] for r in rows]
         cell.scatter(numbers, heights, c=colour, marker=marker, label=label, alpha=0.8)
-    cell.axvline(0.1, c="0.6", ls=":", lw=1)
-    cell.annotate("guessing", (0.115, 0.1), color="0.4", fontsize=8)
+    cell.axvline(guessing, c="0.6", ls=":", lw=1)
+    cell.annotate("guessing", (guessing + 0.015, 0.1), color="0.4", fontsize=8)
     cell.set_yticks(range(len(present)), [names[name] for name in present])
-    cell.set(xlabel="digit accuracy (10 nearest neighbours, test)", xlim=(0, 1))
+    cell.set(xlabel=f"{what} (10 nearest neighbours, test)", xlim=(min(0, guessing) - 0.02, 1.02))
     cell.invert_yaxis()
     cell.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure

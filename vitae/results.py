@@ -5,8 +5,16 @@ seconds, each epoch's loss, and under `scores`::
 
     train_elbo, test_elbo    {mean, standard_error} in nats per image
     log_likelihood           the same, importance-weighted with `samples` draws
-    d_score                  with its `importance` matrix, `latents` x `factors`
-    predictability           space -> factor -> test accuracy (digit) or R^2 (the others)
+    d_score                  with its `importance` matrix, `latents` x `factors`; null below two factors
+    predictability           space -> factor -> test accuracy (classes) or R^2 (the others)
+    d_score_of_draws, predictability_of_draws    the same from one draw of each posterior instead of its mean
+
+and, where `scoring` computes them for a dataset::
+
+    dci                      disentanglement of DCI, with `dci_completeness` and `dci_importance`
+    separability             space -> class -> area under the ROC curve; `separability_of_latents`: of each latent alone
+    effects                  latent -> scaling, translation, recolouring, see `vitae.effects`
+    round_trip               error in pixels and least area of the inferred transformations, see `effects.round_trip`
 """
 
 import csv
@@ -15,6 +23,7 @@ import json
 import math
 import platform
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -172,10 +181,18 @@ def _damage(record: dict) -> str:
     return ""
 
 
-def load(profile: str, dataset: str) -> list[dict]:
-    """All records of a profile and dataset that were made with the profile's own settings, by model and seed."""
+# What the poster's D_score is taken to be: on dSprites, where all factors are known, DCI by the usual trees.
+D_SCORES = {"mnist": "d_score", "dsprites": "dci", "smpl": "d_score"}
+
+
+def load(profile: str, dataset: str, **changes) -> list[dict]:
+    """All records of a profile and dataset, by model and seed.
+
+    Args:
+        changes: settings in which they differ from the profile's own, for instance `transform="cpab"`; no others.
+    """
     found = [read(path) for path in sorted((paths.records() / profile / dataset).glob("*.json"))]
-    own = [record for record in found if not record["configuration"]["overrides"]]
+    own = [record for record in found if record["configuration"]["overrides"] == changes]
     return sorted(own, key=lambda record: (record["configuration"]["model"], record["configuration"]["seed"]))
 
 
@@ -202,14 +219,99 @@ class Interval:
 
 
 def value(record: dict, name: str) -> float:
-    """One number of a record: a score by name, or `space:factor` for a predictability."""
+    """One number of a record: a score by name, `space:factor` for a predictability, `draws:space:factor` of draws."""
     scores = record["scores"]
     if ":" in name:
-        space, factor = name.split(":")
-        found = scores["predictability"].get(space, {}).get(factor)
+        *of, space, factor = name.split(":")
+        kind = "predictability_of_draws" if of else "predictability"
+        found = scores.get(kind, {}).get(space, {}).get(factor)
     else:
-        found = scores[name]["mean"] if isinstance(scores[name], dict) else scores[name]
+        found = scores.get(name)
+        found = found["mean"] if isinstance(found, dict) else found
     return math.nan if found is None else found
+
+
+def by_seed(records: list[dict], model: str, number: Callable[[dict], float]) -> dict[int, float]:
+    """A number of each of a model's records that has it, by seed."""
+    own = {r["configuration"]["seed"]: number(r) for r in records if r["configuration"]["model"] == model}
+    return {seed: found for seed, found in own.items() if math.isfinite(found)}
+
+
+def paired(records: list[dict], model: str, other: str, name: str) -> Interval | None:
+    """By how much a model's number is above another's, paired by seed; None if they share no seed."""
+    ours, theirs = (by_seed(records, each, lambda record: value(record, name)) for each in (model, other))
+    shared = sorted(ours.keys() & theirs.keys())
+    return Interval.of([ours[seed] - theirs[seed] for seed in shared]) if shared else None
+
+
+def leader(records: list[dict], name: str) -> tuple[str, list[str]]:
+    """The model with the highest mean of a number, and those that it is not shown to be above.
+
+    It is shown to be above another if the 95% t-interval of their differences, paired by seed, is above 0; with one
+    seed nothing is shown.
+    """
+    means = {model: interval.mean for model, interval in intervals(records, name).items()}
+    best = max(means, key=means.get)
+    above = {other: paired(records, best, other, name) for other in means if other != best}
+    return best, [other for other, gap in above.items() if gap is None or not gap.mean - gap.half_width > 0]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One measurable part of a claim: a number over seeds that has to lie above, or below, a threshold.
+
+    The rule, written before any of the records: `supported` if the whole 95% t-interval is on the claimed side,
+    `contradicted` if the whole of it is on the other, else `undecided`; one seed has no interval and decides nothing.
+    """
+
+    what: str
+    interval: Interval | None
+    threshold: float
+    below: bool = False
+    digits: int = 3
+
+    @property
+    def finding(self) -> str:
+        """supported, contradicted, undecided or not measured."""
+        if self.interval is None:
+            return "not measured"
+        sign = -1 if self.below else 1
+        middle, half = sign * (self.interval.mean - self.threshold), self.interval.half_width
+        if middle - half > 0:
+            return "supported"
+        return "contradicted" if middle + half < 0 else "undecided"
+
+    def text(self) -> str:
+        """What was measured, against what, and the finding."""
+        measured = "no records" if self.interval is None else self.interval.text(self.digits)
+        seeds = f", {self.interval.seeds} seed{'s' * (self.interval.seeds != 1)}" if self.interval else ""
+        return f"{self.what}: {measured} ({'<' if self.below else '>'} {self.threshold:g}{seeds}): {self.finding}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of the poster, the parts that it comes to, and where to see them."""
+
+    name: str
+    sentence: str
+    parts: tuple[Part, ...]
+    page: str
+
+    @property
+    def verdict(self) -> str:
+        """holds: all parts are supported; holds in part: some are; does not hold: none is, and some are contradicted.
+
+        undecided: none is either; not measured: no part has records. Parts without records keep a claim from holding,
+        and from nothing else.
+        """
+        found = [part.finding for part in self.parts]
+        if set(found) == {"supported"}:
+            return "holds"
+        if set(found) == {"not measured"}:
+            return "not measured"
+        if "supported" in found:
+            return "holds in part"
+        return "does not hold" if "contradicted" in found else "undecided"
 
 
 @dataclass(frozen=True)
@@ -221,19 +323,14 @@ class Column:
     digits: int
 
 
-COLUMNS = (
-    Column("train ELBO", "train_elbo", 1),
-    Column("test ELBO", "test_elbo", 1),
-    Column("log p(x)", "log_likelihood", 1),
-    Column("D_score", "d_score", 3),
-    Column("digit from z", "z:digit", 3),
-    Column("digit from z_A", "z_A:digit", 3),
-    Column("digit from z_P", "z_P:digit", 3),
-)
-
-
-# Those that fit on a page beside the poster's; what spaces know of the digit is in `knowledge_table`.
-SCORES = COLUMNS[:4]
+def columns_of(dataset: str) -> tuple[Column, ...]:
+    """What a dataset's table shows beside the poster's numbers."""
+    return (
+        Column("train ELBO", "train_elbo", 1),
+        Column("test ELBO", "test_elbo", 1),
+        Column("log p(x)", "log_likelihood", 1),
+        Column("D_score", D_SCORES.get(dataset, "d_score"), 3),
+    )
 
 
 def intervals(records: list[dict], name: str) -> dict[str, Interval]:
@@ -250,29 +347,35 @@ def table(
     records: list[dict],
     names: dict[str, str],
     *,
-    columns: tuple[Column, ...] = COLUMNS,
     poster: dict | None = None,
+    bold: bool = False,
 ) -> list[list[str]]:
     """Rows of text, the heading first, the models in the order of `names`, then any others.
 
     Args:
         records: of one profile and dataset; others never share a table.
         names: row name -> printed name.
-        columns: what to show.
+        bold: the best of each column in bold, and in italics those that it is not shown to be above, see `leader`.
         poster: row name -> (ELBO, log p(x), D_score) to put beside, for instance `POSTER["mnist"]`.
     """
     if len({(r["configuration"]["profile"], r["configuration"]["dataset"]) for r in records}) > 1:
         raise InputError("records of different profiles or datasets never share a table.")
     if len({record["data"]["source"] for record in records}) > 1:
         raise InputError("records of different data sources never share a table: train all with one --source.")
+    columns = columns_of(records[0]["configuration"]["dataset"])
     heading = ["model", "seeds", *[column.heading for column in columns]]
     if poster:
         heading += ["poster: ELBO", "poster: log p(x)", "poster: D_score"]
     rows = [heading]
     found = [(column, intervals(records, column.name)) for column in columns]
+    leaders = {column.name: leader(records, column.name) for column, cells in found if bold and len(cells) > 1}
     for model in _in_order(records, names):
         seeds = sum(record["configuration"]["model"] == model for record in records)
         cells = [cell[model].text(column.digits) if model in cell else "" for column, cell in found]
+        for i, (column, _) in enumerate(found):
+            best, level = leaders.get(column.name, ("", []))
+            mark = "**" if model == best else "*" if model in level else ""
+            cells[i] = f"{mark}{cells[i]}{mark}" if cells[i] else ""
         row = [names.get(model, model), str(seeds), *cells]
         if poster:
             row += [f"{number:g}" for number in poster[model]] if model in poster else [""] * 3
@@ -301,7 +404,7 @@ def _holds_words(rows: list[list[str]], column: int) -> bool:
     """Whether a table's column is the first, or holds something that does not begin with a number."""
     for cell in (row[column] for row in rows[1:] if row[column]):
         try:
-            float(cell.split()[0])
+            float(cell.split()[0].strip("*"))
         except ValueError:
             return True
     return column == 0
@@ -342,6 +445,5 @@ def caption(records: list[dict]) -> str:
     return (
         f"Profile {one['configuration']['profile']}: {data['train']:,} training and {data['evaluated']:,} "
         f"{data['evaluated_on']} images ({data['location']}). ELBO and log p(x) in nats per image, "
-        f"K = {one['scores']['samples']:,}; means over seeds with 95% t-intervals where there are several seeds; "
-        f"digit: accuracy of ten nearest neighbours on test images."
+        f"K = {one['scores']['samples']:,}; means over seeds with 95% t-intervals where there are several seeds."
     )

@@ -21,24 +21,32 @@ _LOOKED_AT = 200
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a model gives to be scored: estimates in nats, and posterior means of training and test images."""
+class Codes:
+    """Codes of training and of test images, each by latent space."""
 
-    estimates: dict[str, evaluate.Estimate]
-    train_codes: dict[str, np.ndarray]
-    test_codes: dict[str, np.ndarray]
+    train: dict[str, np.ndarray]
+    test: dict[str, np.ndarray]
 
     @property
     def together(self) -> tuple[np.ndarray, np.ndarray]:
         """All latents side by side, of training and of test images."""
-        train, test = (np.concatenate(list(codes.values()), 1) for codes in (self.train_codes, self.test_codes))
+        train, test = (np.concatenate(list(codes.values()), 1) for codes in (self.train, self.test))
         return train, test
 
     @property
     def spaces(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Codes of training and test images by space, and `all` where there are several."""
-        found = {name: (codes, self.test_codes[name]) for name, codes in self.train_codes.items()}
+        found = {name: (codes, self.test[name]) for name, codes in self.train.items()}
         return found | {"all": self.together} if len(found) > 1 else found
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a model gives to be scored: estimates in nats, posterior means, and a draw from each posterior."""
+
+    estimates: dict[str, evaluate.Estimate]
+    means: Codes
+    draws: Codes
 
 
 def measure(model: GenerativeModel, seen: Dataset, unseen: Dataset, configuration: Configuration) -> Measured:
@@ -51,7 +59,9 @@ def measure(model: GenerativeModel, seen: Dataset, unseen: Dataset, configuratio
             model, unseen.images, samples=configuration.samples, seed=0, label=label
         ),
     }
-    return Measured(estimates, evaluate.codes(model, seen.images), evaluate.codes(model, unseen.images))
+    means = Codes(evaluate.codes(model, seen.images), evaluate.codes(model, unseen.images))
+    draws = Codes(*(evaluate.draws(model, part.images, seed=seed) for seed, part in enumerate((seen, unseen))))
+    return Measured(estimates, means, draws)
 
 
 def scores_of(
@@ -64,29 +74,33 @@ def scores_of(
         "d_score": None,
         "latents": [f"{name}{i + 1}" for name, size in model.spaces.items() for i in range(size)],
         "factors": list(seen.names),
-        "predictability": {
-            name: dict(
-                zip(
-                    seen.names,
-                    predictability(train, seen.factors, test, unseen.factors, seen.classes),
-                    strict=True,
-                )
-            )
-            for name, (train, test) in measured.spaces.items()
-        },
+        "predictability": _predictability(measured.means, seen, unseen),
+        "predictability_of_draws": _predictability(measured.draws, seen, unseen),
     }
     if len(seen.about) > 1:
-        train, test = measured.together
-        d = d_score(train, seen.factors, test, unseen.factors, seen.classes)
-        found |= {"d_score": d.score, "importance": d.importance.tolist()}
+        of_means, of_draws = (
+            d_score(codes.together[0], seen.factors, codes.together[1], unseen.factors, seen.classes)
+            for codes in (measured.means, measured.draws)
+        )
+        found |= {"d_score": of_means.score, "importance": of_means.importance.tolist()}
+        found |= {"d_score_of_draws": of_draws.score}
     for name in EXPERIMENTS[configuration.dataset].scores:
-        found |= EXTRA[name](measured, model, seen, unseen)
+        found |= EXTRA[name](measured.means, model, seen, unseen)
     return found
 
 
-def _dci(measured: Measured, model: GenerativeModel, seen: Dataset, unseen: Dataset) -> dict:
+def _predictability(codes: Codes, seen: Dataset, unseen: Dataset) -> dict[str, dict[str, float]]:
+    return {
+        name: dict(
+            zip(seen.names, predictability(train, seen.factors, test, unseen.factors, seen.classes), strict=True)
+        )
+        for name, (train, test) in codes.spaces.items()
+    }
+
+
+def _dci(codes: Codes, model: GenerativeModel, seen: Dataset, unseen: Dataset) -> dict:
     """DCI by gradient-boosted trees, with its own importance matrix, and what it falls short of the full protocol."""
-    (train, test), factors = measured.together, [_positions(part, seen) for part in (seen, unseen)]
+    (train, test), factors = codes.together, [_positions(part, seen) for part in (seen, unseen)]
     found = dci(train, factors[0], test=(test, factors[1]))
     return {
         "dci": found.disentanglement,
@@ -102,9 +116,9 @@ def _positions(part: Dataset, seen: Dataset) -> np.ndarray:
     return np.column_stack([np.abs(part.factors[:, j, None] - known[None]).argmin(1) for j, known in enumerate(values)])
 
 
-def _separability(measured: Measured, model: GenerativeModel, seen: Dataset, unseen: Dataset) -> dict:
+def _separability(codes: Codes, model: GenerativeModel, seen: Dataset, unseen: Dataset) -> dict:
     """AUC of every class of every class factor, from each space and, of single latents, from each alone."""
-    by_space: dict[str, dict[str, float]] = {name: {} for name in measured.spaces}
+    by_space: dict[str, dict[str, float]] = {name: {} for name in codes.spaces}
     by_latent: dict[str, list[float]] = {}
     for j, factor in enumerate(seen.about):
         if factor.kind != "class":
@@ -113,15 +127,15 @@ def _separability(measured: Measured, model: GenerativeModel, seen: Dataset, uns
         for position, label in list(enumerate(factor.values))[-1 if len(factor.values) == 2 else 0 :]:
             name = factor.name if len(factor.values) == 2 else f"{factor.name}: {label}"
             positive = [part.factors[:, j] == position for part in (seen, unseen)]
-            for space, (train, test) in measured.spaces.items():
+            for space, (train, test) in codes.spaces.items():
                 by_space[space][name] = separability(train, positive[0], test, positive[1])
-            columns = measured.together[1].T
+            columns = codes.together[1].T
             found = [auc(column, positive[1]) for column in columns]
             by_latent[name] = [max(area, 1 - area) for area in found]
     return {"separability": by_space, "separability_of_latents": by_latent}
 
 
-def _effects(measured: Measured, model: GenerativeModel, seen: Dataset, unseen: Dataset) -> dict:
+def _effects(codes: Codes, model: GenerativeModel, seen: Dataset, unseen: Dataset) -> dict:
     images = unseen.images[:_LOOKED_AT]
     found = {"effects": _plain(effects.latent_effects(model, images))}
     if isinstance(model, VITAE):
@@ -133,12 +147,12 @@ def _plain(found: dict[str, effects.Effects]) -> dict:
     return {name: dataclasses.asdict(each) for name, each in found.items()}
 
 
-def _round_trip(measured: Measured, model: GenerativeModel, seen: Dataset, unseen: Dataset) -> dict:
+def _round_trip(codes: Codes, model: GenerativeModel, seen: Dataset, unseen: Dataset) -> dict:
     return {"round_trip": effects.round_trip(model, unseen.images[:_LOOKED_AT])} if isinstance(model, VITAE) else {}
 
 
 # What some datasets' experiments compute besides.
-EXTRA: dict[str, Callable[[Measured, GenerativeModel, Dataset, Dataset], dict]] = {
+EXTRA: dict[str, Callable[[Codes, GenerativeModel, Dataset, Dataset], dict]] = {
     "dci": _dci,
     "separability": _separability,
     "effects": _effects,
