@@ -13,10 +13,15 @@ import re
 # As in vitae.experiments, and a test holds them together: importing it here would take longer than a build in which
 # nothing changed.
 MODELS = ["vae", "beta-vae", "beta-tcvae", "dip-vae-ii", "u-vitae", "c-vitae"]
-SEEDS = {"smoke": 1, "quick": 2, "full": 3}
-# C-VITAE with other transformations than the affine one.
+MODELS_OF = {"mnist": MODELS, "dsprites": MODELS, "smpl": MODELS, "celeba": ["vae", "c-vitae"]}
+SEEDS = {
+    "smoke": {"mnist": 1, "dsprites": 1, "smpl": 1, "celeba": 1},
+    "quick": {"mnist": 1, "dsprites": 1, "smpl": 1, "celeba": 1},
+    "full": {"mnist": 5, "dsprites": 5, "smpl": 5, "celeba": 3},
+}
+# C-VITAE on MNIST with other transformations than the affine one, and on faces with another likelihood than the usual.
 COMPARED_TRANSFORMS = ["cpab", "affine+cpab"]
-COMPARED_SEEDS = {"smoke": 1, "quick": 2, "full": 1}
+COMPARED_SEEDS = {"smoke": 1, "quick": 1, "full": 1}
 MINUTES = {"smoke": 5, "quick": 30, "full": 360}
 
 PROFILE = config.get("profile", "quick")
@@ -25,39 +30,42 @@ if PROFILE not in SEEDS:
 
 # Each shows one dataset, and needs no run.
 DATASETS = ["digits", "sprites", "bodies", "faces", "rooms", "pictures"]
-NOTEBOOKS = ["transformations", "mnist", "quantitative", "scores", "benchmarks"] + DATASETS
+NOTEBOOKS = ["transformations", "mnist", "dsprites", "smpl", "celeba", "quantitative", "claims", "scores", "benchmarks"] + DATASETS
 # Changing one of these changes what a run computes; plots, tables and the command line do not.
 RUN_CODE = [
     path
     for pattern in ("data/*", "rendering/*", "transforms/*", "models/*", "metrics/*", "nets", "likelihoods", "objectives",
-                    "schedule", "compute", "compiled", "together", "train", "evaluate", "experiments", "randomness")
+                    "schedule", "compute", "compiled", "together", "train", "evaluate", "experiments", "randomness",
+                    "effects", "scoring", "runs")
     for path in glob_wildcards(f"vitae/{{path,{pattern.replace('*', '[a-z0-9_]+')}}}.py").path
 ]
 RUN_CODE = [f"vitae/{path}.py" for path in RUN_CODE]
 NEWEST_CODE = max(RUN_CODE, key=os.path.getmtime)
-PAGE_CODE = ["vitae/plots.py", "vitae/results.py", "vitae/bench/transforms.py", "vitae/bench/data.py", "vitae/vitae.mplstyle"]
+PAGE_CODE = ["vitae/plots.py", "vitae/results.py", "vitae/claims.py", "vitae/bench/transforms.py", "vitae/bench/data.py", "vitae/vitae.mplstyle"]
 
 
 # Another choice of seeds: --config seeds=0-9.
 if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", str(config.get("seeds", 0))):
     raise WorkflowError(f"unknown seeds '{config['seeds']}': name some such as 0-9 or 0,3,7.")
-CHOSEN = str(config.get("seeds", f"0-{SEEDS[PROFILE] - 1}"))
 CHOSEN_COMPARED = str(config.get("seeds", f"0-{COMPARED_SEEDS[PROFILE] - 1}"))
 
 
-def trained(model, transform=None):
+def trained(dataset, model, changes="", seeds=None):
     """The file that says that all seeds of a model have their records."""
-    changes, seeds = (f"-transform={transform}", CHOSEN_COMPARED) if transform else ("", CHOSEN)
-    return f"build/trained/{PROFILE}/mnist/{model}{changes},seeds={seeds}"
+    seeds = seeds or str(config.get("seeds", f"0-{SEEDS[PROFILE][dataset] - 1}"))
+    return f"build/trained/{PROFILE}/{dataset}/{model}{changes},seeds={seeds}"
 
 
-ROWS = [trained(model) for model in MODELS]
-COMPARED = [trained("c-vitae", transform) for transform in COMPARED_TRANSFORMS]
+ROWS = {dataset: [trained(dataset, model) for model in models] for dataset, models in MODELS_OF.items()}
+COMPARED = [trained("mnist", "c-vitae", f"-transform={name}", CHOSEN_COMPARED) for name in COMPARED_TRANSFORMS]
+OTHER_LIKELIHOOD = [trained("celeba", model, "-likelihood=bernoulli", "0-0") for model in MODELS_OF["celeba"]]
+TABLES = ["mnist", "dsprites", "smpl"]
 
 
 wildcard_constraints:
+    dataset="[a-z0-9]+",
     model="[a-z-]+",
-    changes=r"(-transform=[a-z0-9+-]+)?",
+    changes=r"(-(transform|likelihood)=[a-z0-9+-]+)?",
     seeds=r"[0-9,-]+",
 
 
@@ -66,50 +74,50 @@ rule book:
 
 
 rule runs:
-    input: ROWS, COMPARED
+    input: *ROWS.values(), COMPARED, OTHER_LIKELIHOOD
 
 
 rule table:
-    input: f"build/table-{PROFILE}.md"
+    input: [f"build/table-{PROFILE}-{dataset}.md" for dataset in TABLES]
 
 
 rule tabulate:
-    input: ROWS
-    output: f"build/table-{PROFILE}.md"
+    input: lambda wildcards: ROWS[wildcards.dataset]
+    output: f"build/table-{PROFILE}-{{dataset}}.md"
     params:
         profile=PROFILE,
     resources:
         mem_mb=1000,
         runtime=5,
     shell:
-        "python -m vitae table --profile {params.profile} --format markdown > {output}"
+        "python -m vitae table --dataset {wildcards.dataset} --profile {params.profile} --format markdown > {output}"
 
 
 rule train:
     # Records of profile full are hours of work and committed: an edited file does not throw them away by itself.
     input: [] if PROFILE == "full" else RUN_CODE
     # Not the records themselves, which snakemake would delete before it repeats a job that failed: what is done is kept.
-    output: touch(f"build/trained/{PROFILE}/mnist/{{model}}{{changes}},seeds={{seeds}}")
+    output: touch(f"build/trained/{PROFILE}/{{dataset}}/{{model}}{{changes}},seeds={{seeds}}")
     params:
         profile=PROFILE,
-        transform=lambda wildcards: wildcards.changes.replace("-transform=", "--transform "),
+        changes=lambda wildcards: wildcards.changes.replace("-", "--", 1).replace("=", " "),
         restart="" if PROFILE == "full" else f"--restart-older-than {NEWEST_CODE}",
-    log: f"build/logs/{PROFILE}/mnist/{{model}}{{changes}},seeds={{seeds}}.log"
-    benchmark: f"build/seconds/{PROFILE}/train {{model}}{{changes}}, seeds {{seeds}}"
+    log: f"build/logs/{PROFILE}/{{dataset}}/{{model}}{{changes}},seeds={{seeds}}.log"
+    benchmark: f"build/seconds/{PROFILE}/train {{dataset}} {{model}}{{changes}}, seeds {{seeds}}"
     threads: 1
     retries: 1
     resources:
         mem_mb=4000,
         runtime=MINUTES[PROFILE],
     shell:
-        "python -m vitae train mnist --model {wildcards.model} --profile {params.profile} "
-        "--seeds {wildcards.seeds} {params.transform} {params.restart} --skip-recorded --threads {threads} > {log} 2>&1 "
+        "python -m vitae train {wildcards.dataset} --model {wildcards.model} --profile {params.profile} "
+        "--seeds {wildcards.seeds} {params.changes} {params.restart} --skip-recorded --threads {threads} > {log} 2>&1 "
         "|| {{ tail -n 20 {log} >&2; exit 1; }}"
 
 
 def needs_of(wildcards):
     if wildcards.notebook == "transformations":
-        return [trained("c-vitae"), *COMPARED]
+        return [trained("mnist", "c-vitae"), *COMPARED]
     if wildcards.notebook in DATASETS:
         return [path for path in RUN_CODE if path.startswith(("vitae/data/", "vitae/rendering/"))]
     if wildcards.notebook == "scores":
@@ -118,7 +126,11 @@ def needs_of(wildcards):
         return records + [path for path in RUN_CODE if path.startswith(shown)]
     if wildcards.notebook == "benchmarks":
         return glob_wildcards("{path,book/records/benchmarks/.*[.]json}").path
-    return ROWS
+    if wildcards.notebook in ("quantitative", "claims"):
+        # The committed records of profile full, and for the table those of this profile.
+        committed = glob_wildcards("{path,book/records/full/.+[.]json}").path
+        return committed + [path for dataset in TABLES for path in ROWS[dataset]] * (wildcards.notebook == "quantitative")
+    return ROWS[wildcards.notebook] + OTHER_LIKELIHOOD * (wildcards.notebook == "celeba")
 
 
 rule execute:

@@ -250,6 +250,7 @@ EXPERIMENTS = {
             "appearance": 1,
             "perspective": 1,
             "transform": "cpab-8x8-12steps",
+            "limit": 0.08,
             "widths": (256, 128),
             "widths_of_vae": (376, 188),
         },
