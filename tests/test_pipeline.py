@@ -8,19 +8,26 @@ from pathlib import Path
 import pytest
 
 from vitae import results
-from vitae.experiments import COMPARED_SEEDS, COMPARED_TRANSFORMS, PROFILES, ROWS, SEEDS
+from vitae.experiments import COMPARED_SEEDS, COMPARED_TRANSFORMS, EXPERIMENTS, PROFILES, ROWS
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAKEFILE = (ROOT / "Snakefile").read_text()
 
 
 def literal(name):
-    return ast.literal_eval(re.search(rf"^{name} = (.+)$", SNAKEFILE, flags=re.MULTILINE)[1])
+    """A constant of the Snakefile; another constant may stand in it."""
+    text = re.search(rf"^{name} = (.+?)(?=^\S[^\n]* = |^\n)", SNAKEFILE, flags=re.MULTILINE | re.DOTALL)[1]
+    text = re.sub(r"\bMODELS\b", lambda match: repr(literal("MODELS")), text) if name != "MODELS" else text
+    return ast.literal_eval(re.sub(r"^#.*$", "", text, flags=re.MULTILINE).strip())
 
 
 def test_the_pipeline_runs_the_rows_seeds_and_notebooks_that_there_are():
     assert literal("MODELS") == list(ROWS)
-    assert literal("SEEDS") == SEEDS
+    declared = {name: experiment for name, experiment in EXPERIMENTS.items() if name != "folder"}
+    assert literal("MODELS_OF") == {name: list(experiment.models) for name, experiment in declared.items()}
+    assert literal("SEEDS") == {
+        profile: {name: experiment.seeds[profile] for name, experiment in declared.items()} for profile in PROFILES
+    }
     assert ["affine", *literal("COMPARED_TRANSFORMS")] == list(COMPARED_TRANSFORMS)
     assert literal("COMPARED_SEEDS") == COMPARED_SEEDS
     assert list(literal("MINUTES")) == list(PROFILES)
@@ -45,10 +52,12 @@ def test_all_seeds_of_a_model_are_one_job_here_and_on_a_cluster(executor):
     said = planned(*executor, "--config", "profile=smoke", "seeds=0-9", "--", "table", "runs")
     # Each job is told after a line with the time.
     jobs = [job for job in re.split(r"^\[.+\]$", said, flags=re.MULTILINE) if job.startswith("\nrule train:")]
-    trained = [re.search(r"model=([^,]+), changes=([^,]*),", job).groups() for job in jobs]
-    compared = [("c-vitae", f"-transform={name}") for name in COMPARED_TRANSFORMS if name != "affine"]
-    assert sorted(trained) == sorted([(row, "") for row in ROWS] + compared)
-    assert all("seeds=0-9" in job for job in jobs)
+    trained = [re.search(r"dataset=([^,]+), model=([^,]+), changes=([^,]*),", job).groups() for job in jobs]
+    compared = [("mnist", "c-vitae", f"-transform={name}") for name in COMPARED_TRANSFORMS if name != "affine"]
+    compared += [("celeba", row, "-likelihood=bernoulli") for row in EXPERIMENTS["celeba"].models]
+    rows = [(name, row, "") for name, models in literal("MODELS_OF").items() for row in models]
+    assert sorted(trained) == sorted(rows + compared)
+    assert all("seeds=0-9" in job for job in jobs if "-likelihood" not in job)
     assert all(("slurm_partition=gpu" in job and "gpu=1" in job) == ("slurm" in executor) for job in jobs)
     assert "rule tabulate:" in said
 
@@ -65,12 +74,13 @@ def test_ci_looks_for_every_page_and_for_every_figure_that_a_notebook_makes():
             assert figure.name in ci, figure.name
 
 
-def test_committed_figures_of_the_records_show_all_of_them(monkeypatch):
+@pytest.mark.parametrize("dataset", ["mnist", "dsprites", "smpl"])
+def test_committed_figures_of_the_records_show_all_of_them(monkeypatch, dataset):
     """`papermill notebooks/quantitative.ipynb -p profile full` draws them again after records were added."""
     monkeypatch.setenv("VITAE_HOME", str(ROOT))
-    runs = {record["run"] for record in results.load("full", "mnist")}
-    provenance = json.loads((ROOT / "figures/full/quantitative-digit-by-space.json").read_text())
-    assert set(provenance["runs"]) == runs
+    runs = {record["run"] for record in results.load("full", dataset)}
+    figure = ROOT / f"figures/full/quantitative-beside-the-poster-{dataset}.json"
+    assert (set(json.loads(figure.read_text())["runs"]) if figure.exists() else set()) == runs
 
 
 def test_every_room_that_training_depends_on_retrains_when_it_changes():
@@ -78,20 +88,21 @@ def test_every_room_that_training_depends_on_retrains_when_it_changes():
     listed = set(re.findall(r'"([a-z]+)(?:/\*)?"', patterns))
     rooms = {path.stem for path in (ROOT / "vitae").iterdir() if path.suffix in ("", ".py") and path.stem[0] != "_"}
     # These only read, draw, write or parse what a run computed.
-    assert rooms - listed == {"cli", "errors", "files", "paths", "plots", "results", "bench", "download"}
+    assert rooms - listed == {"cli", "errors", "files", "paths", "plots", "results", "claims", "bench", "download"}
 
 
-def test_committed_records_are_of_the_schema_profile_and_settings_that_are_declared(monkeypatch):
+@pytest.mark.parametrize("dataset", [name for name in EXPERIMENTS if name != "folder"])
+def test_committed_records_are_of_the_schema_profile_and_settings_that_are_declared(monkeypatch, dataset):
     from vitae import configure
 
     monkeypatch.setenv("VITAE_HOME", str(ROOT))
-    records = results.load("full", "mnist")
-    assert {record["configuration"]["model"] for record in records} == set(ROWS)
-    for record in records:
+    for path in (ROOT / "book/records/full" / dataset).glob("*.json"):
+        record = results.read(path)
         stated = record["configuration"]
-        assert stated == configure("mnist", stated["model"], "full", stated["seed"]).as_json()
-        assert (record["data"]["train"], record["data"]["evaluated"], record["scores"]["samples"]) == (
-            60_000,
-            10_000,
-            1_000,
-        )
+        assert path.stem == record["run"]
+        again = configure(dataset, stated["model"], "full", stated["seed"], **stated["overrides"])
+        assert stated == again.as_json(), path
+        if not stated["overrides"]:
+            assert stated["model"] in EXPERIMENTS[dataset].models
+            for size, name in (("train", "train_size"), ("evaluated", "test_size")):
+                assert record["data"][size] == (stated[name] or record["data"][size])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from vitae import CPAB, Affine, InputError, build, configure, paths, plots
+from vitae import CPAB, Affine, InputError, build, configure, paths, plots, results
 from vitae.metrics import report
 
 
@@ -68,10 +68,35 @@ def test_traversals_pass_through_the_images_own_code(model, images):
         reach = float(z["z_A"][0, 0].abs())
         expected = model.decode(z)[0, 0].numpy()
     found = drawn_images(plots.traversals(model, images[0], "", steps=2, reach=reach))
-    assert len(found) == 2 * 5
+    assert len(found) == 2 * 6
     end = int(z["z_A"][0, 0] > 0)
     np.testing.assert_allclose(found[end], expected, atol=1e-5)
     assert np.abs(found[1 - end] - expected).max() > 0
+
+
+def test_a_warped_image_is_the_image_itself_where_its_own_perspective_is(model, images):
+    with torch.no_grad():
+        model.decoder_P.layers[-1].weight.mul_(3)
+    smooth = torch.nn.functional.avg_pool2d(images[:1].float(), 9, 1, 4)[0].round().to(torch.uint8)
+    row = plots.warped_by(model, smooth, "z_P2", steps=3)
+    assert row.shape == (3, 1, 28, 28)
+    middle = row[1, :, 5:-5, 5:-5]
+    # Read twice between pixels, so nearly.
+    np.testing.assert_allclose(middle, smooth[:, 5:-5, 5:-5] / 255, atol=0.02)
+    assert np.abs(row[0] - row[1]).max() > 0.02
+    assert plots.latent_label("z_P2") == "$z_{P,2}$"
+    assert plots.latent_label("z10") == "$z_{10}$"
+
+
+def test_intervals_stand_beside_the_posters_numbers_model_by_model():
+    names = {"vae": "VAE", "c-vitae": "C-VITAE"}
+    ours = {"c-vitae": results.Interval(0.8, 0.1, 5), "vae": results.Interval(0.4, float("nan"), 1)}
+    (axes,) = plots.beside_the_poster([("D", ours, {"vae": 0.579})], names).axes
+    (points,) = [line for line in axes.lines if line.get_marker() == "o"]
+    assert list(zip(points.get_xdata(), points.get_ydata(), strict=True)) == [(0.4, 0), (0.8, 1)]
+    crosses = axes.collections[-1].get_offsets()
+    np.testing.assert_allclose(crosses, [[0.579, 0]])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["VAE", "C-VITAE"]
 
 
 def test_the_drawn_frame_is_where_the_appearance_encoder_looks(model, images):

@@ -227,7 +227,7 @@ EXPERIMENTS = {
         {},
         {
             "smoke": {"schedule": Schedule(2, batch=64), "train_size": 400, "test_size": 200, "samples": 16},
-            "quick": {"schedule": Schedule(80), "train_size": 4_000, "test_size": 1_000, "samples": 100},
+            "quick": {"schedule": Schedule(50), "train_size": 4_000, "test_size": 1_000, "samples": 100},
             "full": {"schedule": Schedule(25), "train_size": 60_000, "test_size": 10_000, "samples": 100},
         },
         seeds={"smoke": 1, "quick": 1, "full": 5},
