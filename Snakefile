@@ -30,7 +30,7 @@ if PROFILE not in SEEDS:
 
 # Each shows one dataset, and needs no run.
 DATASETS = ["digits", "sprites", "bodies", "faces", "rooms", "pictures"]
-NOTEBOOKS = ["transformations", "mnist", "dsprites", "smpl", "celeba", "quantitative", "claims", "scores", "benchmarks"] + DATASETS
+NOTEBOOKS = ["transformations", "mnist", "dsprites", "smpl", "celeba", "quantitative", "claims", "tuning", "scores", "benchmarks"] + DATASETS
 # Changing one of these changes what a run computes; plots, tables and the command line do not.
 RUN_CODE = [
     path
@@ -124,6 +124,8 @@ def needs_of(wildcards):
         shown = ("vitae/metrics/", "vitae/data/", "vitae/evaluate")
         records = glob_wildcards("{path,book/records/benchmarks/scores[.]json}").path
         return records + [path for path in RUN_CODE if path.startswith(shown)]
+    if wildcards.notebook == "tuning":
+        return glob_wildcards("{path,book/records/tuning[.]json}").path
     if wildcards.notebook == "benchmarks":
         return glob_wildcards("{path,book/records/benchmarks/.*[.]json}").path
     if wildcards.notebook in ("quantitative", "claims"):

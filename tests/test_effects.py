@@ -100,12 +100,22 @@ def test_both_routes_agree_on_what_a_perspective_latent_does(model, generator):
     assert seen["z_A1"].recolouring == 0
 
 
-def test_round_trip_is_exact_for_affine_maps_and_sees_a_fold(model, generator):
+def test_round_trip_of_affine_maps_is_exact_and_their_area_is_the_exponential_of_the_trace(model, generator):
     images = torch.randint(0, 256, (4, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
     found = round_trip(model, images)
+    with torch.no_grad():
+        z = model.infer(images / 255, None).samples["z_P"]
     assert found["error"] < 1e-3
-    assert 0 < found["least_area"] < 1.5
-    model.transformation.apply = lambda gamma, points, inverse=False: (
-        (points.expand(len(gamma), -1, -1) if points.ndim == 2 else points) * points.new_tensor([-1.0, 1.0])
-    )
-    assert round_trip(model, images)["least_area"] == pytest.approx(-1, abs=1e-4)
+    assert found["least_area"] == pytest.approx(math.exp(-2 * 0.08 * z[:, 0].max().item()), rel=1e-4)
+
+
+def test_round_trip_sees_a_map_that_is_not_undone(model, generator):
+    """A wrong inverse, off by a pixel and a half."""
+    images = torch.randint(0, 256, (4, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
+    right = model.transformation.apply
+
+    def wrong(gamma, points, *, inverse=False):
+        return right(gamma, points, inverse=inverse) + 1.5 * inverse / (SIDE / 2)
+
+    model.transformation.apply = wrong
+    assert round_trip(model, images)["error"] == pytest.approx(1.5 * math.sqrt(2), rel=1e-3)

@@ -112,8 +112,7 @@ class Configuration:
         hold_out: keep the last tenth of the training images, train on the others, and evaluate on the kept ones
             instead of the test images: the mode to tune in.
         precision: of matrix products in training, see `compute.precision`.
-        start, limit: how far from the identity the transformation begins, and how far it may go, see
-            `nets.ParameterDecoder`.
+        start: how far from the identity the transformation begins, see `nets.ParameterDecoder`.
     """
 
     dataset: str
@@ -135,7 +134,6 @@ class Configuration:
     hold_out: bool = False
     precision: str = "float32"
     start: float = 0.1
-    limit: float | None = None
     overrides: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -145,8 +143,6 @@ class Configuration:
             if getattr(self, name) is not None:
                 require_number(name, getattr(self, name), 2, whole=True)
         require_number("start", self.start, 0)
-        if self.limit is not None:
-            require_number("limit", self.limit, 1e-6)
         for name in ("appearance", "perspective"):
             require_number(name, getattr(self, name), 1, whole=True)
             if getattr(self, name) > _MOST_LATENTS:
@@ -247,10 +243,9 @@ EXPERIMENTS = {
     "smpl": Experiment(
         _loader("smpl"),
         {
-            "appearance": 1,
-            "perspective": 1,
+            "appearance": 2,
+            "perspective": 2,
             "transform": "cpab-8x8-12steps",
-            "limit": 0.08,
             "widths": (256, 128),
             "widths_of_vae": (376, 188),
         },
@@ -297,7 +292,6 @@ _OWN_SETTINGS = (
     "transform",
     "precision",
     "start",
-    "limit",
 )
 SETTINGS = _SCHEDULE_SETTINGS + _OWN_SETTINGS + ("beta", "strength")
 
@@ -363,7 +357,7 @@ def build(configuration: Configuration, shape: Shape) -> GenerativeModel:
             encoder(shape, d_A, **size),
             encoder(shape, d_P, **size),
             decoder(shape, d_A, **size),
-            ParameterDecoder(d_P, transformation.dim, start=configuration.start, limit=configuration.limit),
+            ParameterDecoder(d_P, transformation.dim, start=configuration.start),
             transformation,
             likelihood,
             {"z_A": d_A, "z_P": d_P},

@@ -31,6 +31,11 @@ def records() -> Path:
     return home() / "book" / "records"
 
 
+def tuning_record() -> Path:
+    """The trials that settings were chosen by, which come with the clone wherever runs go."""
+    return Path(__file__).resolve().parent.parent / "book" / "records" / "tuning.json"
+
+
 def figures(profile: str) -> Path:
     """Figures named by their maker, each with its provenance beside it; those of profile full are committed."""
     return home() / "figures" / profile
