@@ -128,8 +128,8 @@ def round_trip(model: VITAE, images: Tensor) -> dict[str, float]:
     """Whether the transformations that a model infers can be undone: `T_-gamma(T_gamma(p))` against p.
 
     Returns:
-        `error`, the largest over all images and pixels in pixels; and `least_area`, the smallest Jacobian determinant at
-        any pixel: above 0 where nothing folds.
+        `error`, the largest over all images and pixels, in pixels; and `least_area`, the smallest Jacobian determinant
+        at any pixel: above 0 where nothing folds.
     """
     model.eval()
     height, width = images.shape[-2:]
