@@ -21,7 +21,7 @@ ORDER = [
     ["results"],
     ["claims"],
     ["experiments"],
-    ["scoring"],
+    ["scoring", "pretrained"],
     ["runs"],
     ["plots", "bench"],
     ["cli"],

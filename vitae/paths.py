@@ -31,6 +31,11 @@ def records() -> Path:
     return home() / "book" / "records"
 
 
+def weights() -> Path:
+    """Weights that come with the package."""
+    return Path(__file__).resolve().parent / "weights"
+
+
 def tuning_record() -> Path:
     """The trials that settings were chosen by, which come with the clone wherever runs go."""
     return Path(__file__).resolve().parent.parent / "book" / "records" / "tuning.json"

@@ -1,0 +1,134 @@
+"""The verdicts, computed again from the committed records by another route: raw JSON and scipy's own t-tests."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from vitae import claims, results
+
+ROOT = Path(__file__).resolve().parent.parent
+FULL = ROOT / "book/records/full"
+HAIR = ("Black", "Blond", "Brown", "Gray")
+
+
+@pytest.fixture
+def found(monkeypatch):
+    monkeypatch.setenv("VITAE_HOME", str(ROOT))
+    return {claim.name: claim for claim in claims.claims(claims.read())}
+
+
+def raw(dataset):
+    """(model, seed) -> scores of every run with the profile's own settings."""
+    records = [json.loads(path.read_text()) for path in (FULL / dataset).glob("*.json")]
+    return {
+        (r["configuration"]["model"], r["configuration"]["seed"]): r["scores"]
+        for r in records
+        if not r["configuration"]["overrides"]
+    }
+
+
+def finding(values, threshold, below=False):
+    """By scipy's interval of a mean."""
+    values = np.asarray(values, float)
+    if len(values) == 0:
+        return "not measured"
+    if len(values) == 1:
+        return "undecided"
+    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    if (high < threshold) if below else (low > threshold):
+        return "supported"
+    return "contradicted" if ((low > threshold) if below else (high < threshold)) else "undecided"
+
+
+def gaps(dataset, other, score):
+    scores = raw(dataset)
+    seeds = [seed for model, seed in scores if model == "c-vitae" and (other, seed) in scores]
+    return [scores["c-vitae", seed][score] - scores[other, seed][score] for seed in seeds]
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_conditional_above_unconditional(found, number):
+    dataset = list(results.POSTER)[number]
+    expected = finding(gaps(dataset, "u-vitae", results.D_SCORES[dataset]), 0)
+    assert found["conditional"].parts[number].finding == expected
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_leads(found, number):
+    dataset = list(results.POSTER)[number]
+    score, scores = results.D_SCORES[dataset], raw(dataset)
+    others = {model for model, _ in scores} - {"c-vitae"}
+    means = {model: np.mean([s[score] for (m, _), s in scores.items() if m == model]) for model in others}
+    expected = "not measured"
+    if len(others) == 5:
+        expected = finding(gaps(dataset, max(means, key=means.get), score), 0)
+    assert found["leads"].parts[number].finding == expected
+
+
+def test_digit(found):
+    scores = [s for (model, _), s in raw("mnist").items() if model == "c-vitae"]
+    spaces = [s["predictability"] for s in scores]
+    expected = [finding([(s["z_P"]["digit"] - 0.1135) / (1 - 0.1135) for s in spaces], 0.1, below=True)]
+    expected += [finding([s["z_A"]["digit"] for s in spaces], 0.8)]
+    expected += [finding([s["z_A"][name] for s in spaces], 0.1, below=True) for name in ("rotation", "dx", "dy")]
+    assert [part.finding for part in found["digit"].parts] == expected
+
+
+def test_pose_and_shape(found):
+    spaces = [s["predictability"] for (model, _), s in raw("smpl").items() if model == "c-vitae"]
+    expected = [
+        finding([s["z_A"]["pose"] for s in spaces], 0.95),
+        finding([s["z_A"]["shape"] for s in spaces], 0.3, below=True),
+        finding([s["z_P"]["shape"] for s in spaces], 0.8),
+        finding([(s["z_P"]["pose"] - 0.25) / 0.75 for s in spaces], 0.1, below=True),
+    ]
+    assert [part.finding for part in found["pose and shape"].parts] == expected
+
+
+def test_faces(found):
+    times, areas, between = {"scaling": [], "translation": []}, [], []
+    for (model, _), scores in raw("celeba").items():
+        if model == "c-vitae":
+            latents = [effects for name, effects in scores["effects"].items() if name.startswith("z_P")]
+            for effect, values in times.items():
+                most = max(latents, key=lambda effects: effects[effect])
+                values.append(most[effect] / most["recolouring"])
+            hair = {
+                space: np.mean([scores["separability"][space][f"{colour}_Hair"] for colour in HAIR])
+                for space in ("z_A", "z_P")
+            }
+            areas.append(hair["z_A"])
+            between.append(hair["z_A"] - hair["z_P"])
+    expected = [finding(values, 5) for values in times.values()] + [finding(areas, 0.75), finding(between, 0.15)]
+    assert [part.finding for part in found["faces"].parts] == expected
+
+
+def test_verdicts_follow_from_the_findings(found):
+    """The rule once more, in other words."""
+    for claim in found.values():
+        kinds = [part.finding for part in claim.parts]
+        supported, contradicted = kinds.count("supported"), kinds.count("contradicted")
+        measured = len(kinds) - kinds.count("not measured")
+        expected = "does not hold" if contradicted else "undecided" if measured else "not measured"
+        if supported:
+            expected = "holds" if supported == len(kinds) else "holds in part"
+        assert claim.verdict == expected, claim.name
+
+
+def test_every_claim_names_a_chapter_and_stands_in_the_table(found):
+    pages = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+    rows = claims.table(list(found.values()))
+    assert len(rows) == len(found) + 1
+    for claim, row in zip(found.values(), rows[1:], strict=True):
+        assert claim.page in pages
+        assert row[:2] == [claim.sentence, claim.verdict]
+
+
+def test_hair_colours_are_found_in_both_kinds_of_faces():
+    assert claims.hair_colours(["Smiling", "Blond_Hair", "hair_colour: red", "Wavy_Hair"]) == [
+        "Blond_Hair",
+        "hair_colour: red",
+    ]
