@@ -97,6 +97,7 @@ def test_every_room_that_training_depends_on_retrains_when_it_changes():
         "results",
         "claims",
         "pretrained",
+        "weights",
         "bench",
         "download",
     }

@@ -82,8 +82,8 @@ def test_a_warped_image_is_the_image_itself_where_its_own_perspective_is(model, 
     assert row.shape == (3, 1, 28, 28)
     middle = row[1, :, 5:-5, 5:-5]
     # Read twice between pixels, so nearly.
-    np.testing.assert_allclose(middle, smooth[:, 5:-5, 5:-5] / 255, atol=0.02)
-    assert np.abs(row[0] - row[1]).max() > 0.02
+    np.testing.assert_allclose(middle.numpy(), smooth[:, 5:-5, 5:-5].numpy() / 255, atol=0.02)
+    assert (row[0] - row[1]).abs().max() > 0.02
     assert plots.latent_label("z_P2") == "$z_{P,2}$"
     assert plots.latent_label("z10") == "$z_{10}$"
 
@@ -200,3 +200,13 @@ def test_scores_of_examples_are_marks_in_the_row_of_their_score():
     assert (first[:, 0].tolist(), second[:, 0].tolist()) == ([0.4, 0.2], [0.1, 0.7])
     assert first[:, 1].round().tolist() == second[:, 1].round().tolist() == [0, 1]
     assert (first[:, 1] < second[:, 1]).all()
+
+
+def test_matrices_go_on_in_the_next_row_and_empty_places_stay_empty():
+    panels = [plots.Matrix(str(i), np.full((2, 3), i + 1.0), ["a", "b"], ["x", "y", "z"]) for i in range(4)]
+    shown = plots.matrices(panels, columns=3)
+    visible = [cell for cell in shown.axes if cell.get_visible()]
+    assert [cell.get_title() for cell in visible] == ["0", "1", "2", "3"]
+    assert len(shown.axes) == 6
+    places = [cell.get_subplotspec() for cell in visible]
+    assert [(place.rowspan.start, place.colspan.start) for place in places] == [(0, 0), (0, 1), (0, 2), (1, 0)]

@@ -312,12 +312,16 @@ class Matrix:
 
 
 @_figure
-def matrices(panels: Sequence[Matrix]) -> Figure:
-    """Matrices side by side, each in its own shades: its largest number is black."""
+def matrices(panels: Sequence[Matrix], columns: int | None = None) -> Figure:
+    """Matrices in rows of `columns`, by default all in one, each in its own shades: its largest number is black."""
+    columns = min(columns or len(panels), len(panels))
+    rows = -(-len(panels) // columns)
     height = 1.1 + 0.28 * max(len(panel.codes) for panel in panels)
-    widths = [1.3 + 0.4 * len(panel.factors) for panel in panels]
-    figure, axes = _subplots(1, len(panels), figsize=(sum(widths), height), width_ratios=widths)
-    for cell, panel in zip(axes[0], panels, strict=True):
+    widths = [1.3 + 0.4 * max(len(panel.factors) for panel in panels[i::columns]) for i in range(columns)]
+    figure, axes = _subplots(rows, columns, figsize=(sum(widths), rows * height), width_ratios=widths)
+    for cell in axes.flat[len(panels) :]:
+        cell.set_visible(False)
+    for cell, panel in zip(axes.flat, panels, strict=False):
         _draw_matrix(cell, panel.numbers, panel.codes, panel.factors, max(float(np.nanmax(panel.numbers)), 1e-9))
         cell.set_title(panel.title)
     return figure
