@@ -26,6 +26,8 @@ _HELP = """\
 examples:
   vitae train mnist --model c-vitae --profile quick --seed 0
   vitae train mnist --model c-vitae --profile full --data-root ~/data   # resumes if it was killed
+  vitae train dsprites --model beta-tcvae                               # another dataset
+  vitae train folder --model c-vitae --data-root pictures               # your own images
   vitae train mnist --model c-vitae --seeds 0-9                         # ten runs as one training
   vitae train mnist --model beta-vae --beta 1,2,4 --hold-out            # so are three strengths
   vitae train mnist --model c-vitae+beta-tc --beta 4 --epochs 20        # any architecture, any objective
@@ -40,7 +42,7 @@ examples:
 models:   {models}, or ARCHITECTURE+OBJECTIVE
           with architectures {architectures} and objectives {objectives}
 profiles: smoke (seconds; proves that it runs, shows nothing else), quick (embedded data, minutes on two cores),
-          full (the size of the poster; minutes on a GPU, a quarter to half an hour a model on a CPU)
+          full (the size of the poster; minutes on a GPU, up to half an hour a model on a CPU)
 
 Records go to book/records, weights and checkpoints to runs, both under $VITAE_HOME (default: the clone, else the
 current folder). Data is looked for under --data-root or $VITAE_DATA.
@@ -308,10 +310,10 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         require_known("profile", arguments.profile, experiments.PROFILES)
         require_known("dataset", arguments.dataset, experiments.EXPERIMENTS)
         folder = paths.records() / arguments.profile / arguments.dataset
-        runs = sorted(path.stem for path in folder.glob("*.json"))
-        if not runs:
+        recorded = sorted(path.stem for path in folder.glob("*.json"))
+        if not recorded:
             raise InputError(_no_records(arguments.dataset, arguments.profile))
-        require_known("run", arguments.run, runs)
+        require_known("run", arguments.run, recorded)
         named = folder / f"{arguments.run}.json"
     record = results.read(named)
     _use_threads(arguments.threads)

@@ -245,7 +245,7 @@ EXPERIMENTS = {
         {
             "appearance": 2,
             "perspective": 2,
-            "transform": "cpab-8x8-12steps",
+            "transform": "cpab-4x4",
             "widths": (256, 128),
             "widths_of_vae": (376, 188),
         },
@@ -307,7 +307,7 @@ def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, *
     """
     if dataset in DATASETS and dataset not in EXPERIMENTS:
         raise InputError(
-            f"models are trained on {', '.join(EXPERIMENTS)} so far; {dataset} can be loaded and looked at, see "
+            f"models are trained on {', '.join(EXPERIMENTS)}; {dataset} can be loaded and looked at, see "
             f"'vitae data {dataset}'."
         )
     require_known("dataset", dataset, EXPERIMENTS)
