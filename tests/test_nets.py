@@ -101,3 +101,12 @@ def test_networks_without_hidden_layers_are_linear():
     assert MLPEncoder((1, 2, 2), 3, hidden=())(torch.rand(5, 1, 2, 2)).mean.shape == (5, 3)
     with pytest.raises(InputError, match="at least one entry in channels"):
         ConvEncoder((1, 8, 8), 2, channels=())
+
+
+def test_no_parameter_goes_beyond_its_limit_and_small_ones_hardly_notice():
+    free, bound = ParameterDecoder(2, 5), ParameterDecoder(2, 5, limit=0.2)
+    bound.load_state_dict(free.state_dict())
+    z = torch.linspace(-3, 3, 20).reshape(10, 2)
+    torch.testing.assert_close(bound(1e-3 * z), free(1e-3 * z), atol=1e-6, rtol=1e-3)
+    assert bound(1e6 * z).abs().max() <= 0.2
+    assert free(1e6 * z).abs().max() > 1

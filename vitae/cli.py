@@ -125,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         ("transform", str, "affine (default), cpab, cpab-ROWSxCOLUMNS, or several joined by +"),
         ("likelihood", str, f"of pixels: {', '.join(experiments.LIKELIHOODS)}"),
         ("start", float, "how far from the identity the transformation begins (default 0.1)"),
+        ("limit", float, "how far any of its parameters may go (default no limit; bodies 0.2)"),
         ("samples", int, "K of the importance-weighted log p(x)"),
         ("beta", _numbers, "strength of beta and beta-tc"),
         ("strength", _numbers, "strength of dip-ii"),

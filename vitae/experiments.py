@@ -112,7 +112,8 @@ class Configuration:
         hold_out: keep the last tenth of the training images, train on the others, and evaluate on the kept ones
             instead of the test images: the mode to tune in.
         precision: of matrix products in training, see `compute.precision`.
-        start: how far from the identity the transformation begins, see `nets.ParameterDecoder`.
+        start, limit: how far from the identity the transformation begins, and how far each of its parameters may go,
+            see `nets.ParameterDecoder`.
     """
 
     dataset: str
@@ -134,6 +135,7 @@ class Configuration:
     hold_out: bool = False
     precision: str = "float32"
     start: float = 0.1
+    limit: float | None = None
     overrides: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -143,6 +145,8 @@ class Configuration:
             if getattr(self, name) is not None:
                 require_number(name, getattr(self, name), 2, whole=True)
         require_number("start", self.start, 0)
+        if self.limit is not None:
+            require_number("limit", self.limit, 1e-6)
         for name in ("appearance", "perspective"):
             require_number(name, getattr(self, name), 1, whole=True)
             if getattr(self, name) > _MOST_LATENTS:
@@ -246,6 +250,7 @@ EXPERIMENTS = {
             "appearance": 2,
             "perspective": 2,
             "transform": "cpab-4x4",
+            "limit": 0.2,
             "widths": (256, 128),
             "widths_of_vae": (376, 188),
         },
@@ -292,6 +297,7 @@ _OWN_SETTINGS = (
     "transform",
     "precision",
     "start",
+    "limit",
 )
 SETTINGS = _SCHEDULE_SETTINGS + _OWN_SETTINGS + ("beta", "strength")
 
@@ -357,7 +363,7 @@ def build(configuration: Configuration, shape: Shape) -> GenerativeModel:
             encoder(shape, d_A, **size),
             encoder(shape, d_P, **size),
             decoder(shape, d_A, **size),
-            ParameterDecoder(d_P, transformation.dim, start=configuration.start),
+            ParameterDecoder(d_P, transformation.dim, start=configuration.start, limit=configuration.limit),
             transformation,
             likelihood,
             {"z_A": d_A, "z_P": d_P},

@@ -183,11 +183,19 @@ class ParameterDecoder(nn.Module):
 
     The last layer starts `start` times smaller than usual and without a bias, so that training begins near the
     identity: a large random warp at the start throws digits out of the frame, and the model then learns to
-    explain everything by appearance.
+    explain everything by appearance. No parameter goes beyond `limit`, which a tanh sees to; None is no limit.
     """
 
-    def __init__(self, latents: int, dim: int, hidden: tuple[int, ...] = (128,), start: float = 0.1):
+    def __init__(
+        self,
+        latents: int,
+        dim: int,
+        hidden: tuple[int, ...] = (128,),
+        start: float = 0.1,
+        limit: float | None = None,
+    ):
         super().__init__()
+        self.limit = limit
         widths = [latents, *hidden]
         self.layers = nn.Sequential(*_perceptron(widths), nn.Linear(widths[-1], dim))
         last = self.layers[-1]
@@ -196,4 +204,5 @@ class ParameterDecoder(nn.Module):
             last.bias.zero_()
 
     def forward(self, z: Tensor) -> Tensor:
-        return self.layers(z).to(z.dtype)
+        gamma = self.layers(z).to(z.dtype)
+        return gamma if self.limit is None else self.limit * torch.tanh(gamma / self.limit)
