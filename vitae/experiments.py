@@ -266,7 +266,7 @@ EXPERIMENTS = {
         _loader("celeba"),
         profiles={
             "smoke": {"schedule": Schedule(2, batch=32), "train_size": 128, "test_size": 64, "samples": 4},
-            "quick": {"schedule": Schedule(15, batch=64), "train_size": 1_500, "test_size": 400, "samples": 10},
+            "quick": {"schedule": Schedule(10, batch=64), "train_size": 1_500, "test_size": 400, "samples": 10},
             "full": {"schedule": Schedule(12, batch=64), "train_size": None, "test_size": None, "samples": 50},
         },
         seeds={"smoke": 1, "quick": 1, "full": 3},
