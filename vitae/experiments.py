@@ -179,8 +179,8 @@ class Experiment:
     """A dataset's part of the table: how it is loaded for training, and what its runs get.
 
     Attributes:
-        load: (split, *, root, source, size, device) -> images, as `Dataset` or as `MNIST`, which gives them anew in
-            every epoch.
+        load: gives the images of a split, with root, source, size and device by name, as `Dataset` or as `MNIST`, which
+            makes them anew in every epoch.
         settings: of `Configuration`, the same in all profiles. Tuned on held-out training images only; the book's page
             on tuning says what was.
         profiles: profile -> further settings.
