@@ -37,7 +37,9 @@ def finding(values, threshold, below=False):
         return "not measured"
     if len(values) == 1:
         return "undecided"
-    low, high = stats.ttest_1samp(values, 0).confidence_interval(0.95)
+    low = high = values.mean()
+    if np.ptp(values) > 0:
+        low, high = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
     if (high < threshold) if below else (low > threshold):
         return "supported"
     return "contradicted" if ((low > threshold) if below else (high < threshold)) else "undecided"
