@@ -97,6 +97,15 @@ def test_train_evaluate_and_table_tell_one_story(capsys):
     assert "K = 16" in captured.err
 
 
+def test_several_rows_are_one_command(capsys):
+    assert main(["train", "mnist", "--model", "vae,u-vitae", "--profile", "smoke", "--epochs", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "vae-seed0-epochs=1: test ELBO" in said
+    assert "u-vitae-seed0-epochs=1: test ELBO" in said
+    assert main(["train", "mnist", "--model", "vae,vea", "--profile", "smoke"]) == 2
+    assert "unknown model 'vea'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("model", ["vae", "c-vitae"])
 def test_a_learning_rate_that_diverges_is_said_in_one_sentence(model, capsys):
     """Weights that are not numbers crashed the process: grid_sample's backward pass on a CPU, without a message."""

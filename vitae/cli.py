@@ -88,7 +88,13 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", help="train and score a run or several, or resume them", epilog=epilog)
     train.add_argument("dataset", help=f"one of: {', '.join(experiments.EXPERIMENTS)}")
-    train.add_argument("--model", required=True, help="a row of the table, or ARCHITECTURE+OBJECTIVE")
+    train.add_argument(
+        "--model",
+        required=True,
+        type=_words,
+        metavar="LIST",
+        help="rows of the table, or ARCHITECTURE+OBJECTIVE: c-vitae, or vae,c-vitae",
+    )
     _add_profile(train)
     seeds = train.add_mutually_exclusive_group()
     seeds.add_argument("--seed", type=int, default=0, help="of weights, order, perspectives and noise (default 0)")
@@ -255,8 +261,9 @@ def _train(arguments: argparse.Namespace) -> None:
     lists = {name: value if isinstance(value, list) else [value] for name, value in given.items()}
     configurations = [
         experiments.configure(
-            arguments.dataset, arguments.model, arguments.profile, seed, **dict(zip(lists, values, strict=True))
+            arguments.dataset, model, arguments.profile, seed, **dict(zip(lists, values, strict=True))
         )
+        for model in dict.fromkeys(arguments.model)
         for values in itertools.product(*lists.values())
         for seed in (arguments.seeds or [arguments.seed])
     ]
