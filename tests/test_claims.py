@@ -120,13 +120,9 @@ def test_verdicts_follow_from_the_findings(found):
         assert claim.verdict == expected, claim.name
 
 
-def test_every_claim_names_a_chapter_and_stands_in_the_table(found):
+def test_every_claim_names_a_chapter(found):
     pages = {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
-    rows = claims.table(list(found.values()))
-    assert len(rows) == len(found) + 1
-    for claim, row in zip(found.values(), rows[1:], strict=True):
-        assert claim.page in pages
-        assert row[:2] == [claim.sentence, claim.verdict]
+    assert {claim.page for claim in found.values()} <= pages
 
 
 def test_hair_colours_are_found_in_both_kinds_of_faces():

@@ -209,12 +209,3 @@ def _against_cpab(records: Records, model: str) -> Interval | None:
     sign = 1 if model == "c-vitae" else -1
     shared = sorted(cpab.keys() & other.keys())
     return Interval.of([sign * (other[seed] - cpab[seed]) for seed in shared]) if shared else None
-
-
-def table(found: list[Claim]) -> list[list[str]]:
-    """Rows of text: the sentence, the verdict, seeds at least, and where to look."""
-    rows = [["claim", "verdict", "seeds", "chapter"]]
-    for claim in found:
-        seeds = [part.interval.seeds for part in claim.parts if part.interval]
-        rows.append([claim.sentence, claim.verdict, str(min(seeds)) if seeds else "0", claim.page])
-    return rows

@@ -311,13 +311,18 @@ class Matrix:
     factors: Sequence[str]
 
 
+def _matrix_width(panel: Matrix) -> float:
+    """Inches for a matrix and for the names of its rows, of which a few letters are in the margin already."""
+    return 1.3 + 0.4 * len(panel.factors) + 0.08 * max(0, max(map(len, panel.codes)) - 6)
+
+
 @_figure
 def matrices(panels: Sequence[Matrix], columns: int | None = None) -> Figure:
     """Matrices in rows of `columns`, by default all in one, each in its own shades: its largest number is black."""
     columns = min(columns or len(panels), len(panels))
     rows = -(-len(panels) // columns)
     height = 1.1 + 0.28 * max(len(panel.codes) for panel in panels)
-    widths = [1.3 + 0.4 * max(len(panel.factors) for panel in panels[i::columns]) for i in range(columns)]
+    widths = [max(_matrix_width(panel) for panel in panels[i::columns]) for i in range(columns)]
     figure, axes = _subplots(rows, columns, figsize=(sum(widths), rows * height), width_ratios=widths)
     for cell in axes.flat[len(panels) :]:
         cell.set_visible(False)
