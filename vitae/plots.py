@@ -203,6 +203,12 @@ def reconstructions(models: dict[str, GenerativeModel], images: Tensor) -> Figur
     return _image_grid([("input", x), *((name, model(x, None).mean) for name, model in models.items())])
 
 
+def space_and_number(latent: str) -> tuple[str, int]:
+    """A latent's space and its place in it, counted from 1: of `z_P1` these are `z_P` and 1."""
+    space = latent.rstrip("0123456789")
+    return space, int(latent[len(space) :])
+
+
 def traversal(model: GenerativeModel, image: Tensor, latent: str, steps: int = 9, reach: float = 2.5) -> Tensor:
     """Images, `steps x channels x height x width` in [0, 1]: one latent moves from -reach to reach, the others stay.
 
@@ -210,7 +216,7 @@ def traversal(model: GenerativeModel, image: Tensor, latent: str, steps: int = 9
         image: uint8, `channels x height x width`; the others stay at its posterior means.
         latent: its name, such as `z_P1`.
     """
-    space, number = latent.rstrip("0123456789"), int(latent[len(latent.rstrip("0123456789")) :])
+    space, number = space_and_number(latent)
     with torch.no_grad():
         found = model.infer(as_floats(image[None]), noise=None).samples
         moved = {name: values.repeat(steps, 1) for name, values in found.items()}
@@ -223,7 +229,7 @@ def warped_by(model: GenerativeModel, image: Tensor, latent: str, steps: int = 9
 
     What it shows is T_gamma' of the image with its own T_gamma undone, `steps x channels x height x width`.
     """
-    number = int(latent.removeprefix("z_P"))
+    _, number = space_and_number(latent)
     with torch.no_grad():
         x = as_floats(image[None])
         z = model.infer(x, noise=None).samples["z_P"]
@@ -235,8 +241,7 @@ def warped_by(model: GenerativeModel, image: Tensor, latent: str, steps: int = 9
 
 def latent_label(latent: str) -> str:
     """A latent's name as mathematics: z_P1 becomes z with P, 1 below."""
-    space = latent.rstrip("0123456789")
-    number = latent[len(space) :]
+    space, number = space_and_number(latent)
     return f"$z_{{{number}}}$" if space == "z" else f"$z_{{{space[2:]},{number}}}$"
 
 

@@ -260,7 +260,7 @@ def leader(records: list[dict], name: str) -> tuple[str, list[str]]:
 class Part:
     """One measurable part of a claim: a number over seeds that has to lie above, or below, a threshold.
 
-    The rule, written before any of the records: `supported` if the whole 95% t-interval is on the claimed side,
+    The rule, written before the records that it judges: `supported` if the whole 95% t-interval is on the claimed side,
     `contradicted` if the whole of it is on the other, else `undecided`; one seed has no interval and decides nothing.
     """
 

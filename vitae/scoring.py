@@ -100,8 +100,10 @@ def _predictability(codes: Codes, seen: Dataset, unseen: Dataset) -> dict[str, d
 
 def _dci(codes: Codes, model: GenerativeModel, seen: Dataset, unseen: Dataset) -> dict:
     """DCI by gradient-boosted trees, with its own importance matrix, and what it falls short of the full protocol."""
-    (train, test), factors = codes.together, [_positions(part, seen) for part in (seen, unseen)]
-    found = dci(train, factors[0], test=(test, factors[1]))
+    train, test = codes.together
+    # Also those that are numbers: the factors of a grid have few values.
+    classes = (True,) * len(seen.about)
+    found = dci(train, seen.factors, test=(test, unseen.factors), classes=classes, names=seen.names)
     return {
         "dci": found.disentanglement,
         "dci_completeness": found.completeness,
@@ -110,15 +112,10 @@ def _dci(codes: Codes, model: GenerativeModel, seen: Dataset, unseen: Dataset) -
     }
 
 
-def _positions(part: Dataset, seen: Dataset) -> np.ndarray:
-    """Factors as classes: the positions of their values, as DCI wants them."""
-    values = [np.unique(np.round(seen.factors[:, j], 9)) for j in range(len(seen.about))]
-    return np.column_stack([np.abs(part.factors[:, j, None] - known[None]).argmin(1) for j, known in enumerate(values)])
-
-
 def _separability(codes: Codes, model: GenerativeModel, seen: Dataset, unseen: Dataset) -> dict:
     """AUC of every class of every class factor, from each space and, of single latents, from each alone."""
-    by_space: dict[str, dict[str, float]] = {name: {} for name in codes.spaces}
+    spaces, latents = codes.spaces, codes.together[1].T
+    by_space: dict[str, dict[str, float]] = {name: {} for name in spaces}
     by_latent: dict[str, list[float]] = {}
     for j, factor in enumerate(seen.about):
         if factor.kind != "class":
@@ -127,10 +124,9 @@ def _separability(codes: Codes, model: GenerativeModel, seen: Dataset, unseen: D
         for position, label in list(enumerate(factor.values))[-1 if len(factor.values) == 2 else 0 :]:
             name = factor.name if len(factor.values) == 2 else f"{factor.name}: {label}"
             positive = [part.factors[:, j] == position for part in (seen, unseen)]
-            for space, (train, test) in codes.spaces.items():
+            for space, (train, test) in spaces.items():
                 by_space[space][name] = separability(train, positive[0], test, positive[1])
-            columns = codes.together[1].T
-            found = [auc(column, positive[1]) for column in columns]
+            found = [auc(latent, positive[1]) for latent in latents]
             by_latent[name] = [max(area, 1 - area) for area in found]
     return {"separability": by_space, "separability_of_latents": by_latent}
 
