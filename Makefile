@@ -43,8 +43,10 @@ book: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
-	VITAE_PROFILE=smoke VITAE_HOME=$(abspath build/nbval) $(BIN)/python -m pytest --nbval-lax notebooks
+	$(BIN)/python -m pytest -n $(CORES)
+	@# nbval reads the runs of profile smoke, and would train each of them once a notebook otherwise.
+	@$(BIN)/snakemake --cores $(CORES) --quiet host rules reason --rerun-incomplete --config profile=smoke -- runs
+	VITAE_PROFILE=smoke $(BIN)/python -m pytest -n $(CORES) --dist loadscope --nbval-lax notebooks
 
 lock: | $(UV)
 	$(UV) pip compile pyproject.toml $(EXTRAS:%=--extra %) --universal --python-version 3.11 --generate-hashes \

@@ -57,8 +57,8 @@ def trained(dataset, model, changes="", seeds=None):
 
 
 def jobs(models):
-    """With profile smoke all models are one job: starting a process takes longer than training in it."""
-    return [",".join(models)] if PROFILE == "smoke" else models
+    """Outside profile full all models are one job: starting a process takes as long as training a small model."""
+    return models if PROFILE == "full" else [",".join(models)]
 
 
 ROWS = {dataset: [trained(dataset, model) for model in jobs(models)] for dataset, models in MODELS_OF.items()}
@@ -123,7 +123,7 @@ rule train:
 
 def needs_of(wildcards):
     if wildcards.notebook == "transformations":
-        return ROWS["mnist"] + COMPARED if PROFILE == "smoke" else [trained("mnist", "c-vitae"), *COMPARED]
+        return COMPARED + ([trained("mnist", "c-vitae")] if PROFILE == "full" else ROWS["mnist"])
     if wildcards.notebook in DATASETS:
         return [path for path in RUN_CODE if path.startswith(("vitae/data/", "vitae/rendering/"))]
     if wildcards.notebook == "scores":

@@ -130,6 +130,11 @@ def _parser() -> argparse.ArgumentParser:
         ("perspective", int, "dimension of z_P"),
         ("transform", str, "affine (default), cpab, cpab-ROWSxCOLUMNS, or several joined by +"),
         ("likelihood", str, f"of pixels: {', '.join(experiments.LIKELIHOODS)}"),
+        (
+            "perspective-decoder",
+            str,
+            f"{', '.join(experiments.PERSPECTIVE_DECODERS)} (default generators; bodies hidden)",
+        ),
         ("start", float, "how far from the identity the transformation begins (default 0.1)"),
         ("limit", float, "how far any of its parameters may go (default no limit; bodies 0.2)"),
         ("samples", int, "K of the importance-weighted log p(x)"),

@@ -32,7 +32,7 @@ from vitae.nets import (
 from vitae.objectives import OBJECTIVES
 from vitae.randomness import stream
 from vitae.schedule import Schedule
-from vitae.transforms import transformation_named
+from vitae.transforms import Transformation, transformation_named
 
 PROFILES = ("smoke", "quick", "full")
 ARCHITECTURES = ("vae", "u-vitae", "c-vitae")
@@ -64,6 +64,7 @@ NETWORKS = {
     "mlp-separate": (SeparateMLPEncoder, MLPDecoder, "hidden"),
     "conv": (ConvEncoder, ConvDecoder, "channels"),
 }
+PERSPECTIVE_DECODERS = ("generators", "linear", "hidden")
 LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": GaussianPixels}
 
 
@@ -112,6 +113,8 @@ class Configuration:
         hold_out: keep the last tenth of the training images, train on the others, and evaluate on the kept ones
             instead of the test images: the mode to tune in.
         precision: of matrix products in training, see `compute.precision`.
+        perspective_decoder: `generators`, one linear map whose latents start as the transformation's motions with a
+            name; `linear`, one that starts at random; or `hidden`, with a hidden layer.
         start, limit: how far from the identity the transformation begins, and how far each of its parameters may go,
             see `nets.ParameterDecoder`.
     """
@@ -134,6 +137,7 @@ class Configuration:
     strength: dict[str, float] = field(default_factory=dict)
     hold_out: bool = False
     precision: str = "float32"
+    perspective_decoder: str = "generators"
     start: float = 0.1
     limit: float | None = None
     overrides: dict[str, float] = field(default_factory=dict)
@@ -159,6 +163,7 @@ class Configuration:
         require_known("network", self.network, NETWORKS)
         require_known("likelihood", self.likelihood, LIKELIHOODS)
         require_known("precision", self.precision, PRECISIONS)
+        require_known("perspective_decoder", self.perspective_decoder, PERSPECTIVE_DECODERS)
         transformation_named(self.transform)
         architecture_and_objective(self.model)
 
@@ -227,7 +232,7 @@ EXPERIMENTS = {
         {},
         {
             "smoke": {"schedule": Schedule(2, batch=64), "train_size": 400, "test_size": 200, "samples": 16},
-            "quick": {"schedule": Schedule(50), "train_size": 4_000, "test_size": 1_000, "samples": 100},
+            "quick": {"schedule": Schedule(30), "train_size": 4_000, "test_size": 1_000, "samples": 100},
             "full": {"schedule": Schedule(25), "train_size": 60_000, "test_size": 10_000, "samples": 100},
         },
         seeds={"smoke": 1, "quick": 1, "full": 5},
@@ -250,6 +255,7 @@ EXPERIMENTS = {
             "appearance": 2,
             "perspective": 2,
             "transform": "cpab-4x4",
+            "perspective_decoder": "hidden",
             "limit": 0.2,
             "widths": (256, 128),
             "widths_of_vae": (376, 188),
@@ -266,7 +272,7 @@ EXPERIMENTS = {
         _loader("celeba"),
         profiles={
             "smoke": {"schedule": Schedule(2, batch=32), "train_size": 128, "test_size": 64, "samples": 4},
-            "quick": {"schedule": Schedule(10, batch=64), "train_size": 1_500, "test_size": 400, "samples": 10},
+            "quick": {"schedule": Schedule(10, batch=64), "train_size": 1_000, "test_size": 400, "samples": 10},
             "full": {"schedule": Schedule(12, batch=64), "train_size": None, "test_size": None, "samples": 50},
         },
         seeds={"smoke": 1, "quick": 1, "full": 3},
@@ -296,6 +302,7 @@ _OWN_SETTINGS = (
     "likelihood",
     "transform",
     "precision",
+    "perspective_decoder",
     "start",
     "limit",
 )
@@ -363,12 +370,21 @@ def build(configuration: Configuration, shape: Shape) -> GenerativeModel:
             encoder(shape, d_A, **size),
             encoder(shape, d_P, **size),
             decoder(shape, d_A, **size),
-            ParameterDecoder(d_P, transformation.dim, start=configuration.start, limit=configuration.limit),
+            _perspective_decoder(configuration, transformation),
             transformation,
             likelihood,
             {"z_A": d_A, "z_P": d_P},
             conditional=architecture == "c-vitae",
         )
+
+
+def _perspective_decoder(configuration: Configuration, transformation: Transformation) -> ParameterDecoder:
+    how = {"start": configuration.start, "limit": configuration.limit}
+    if configuration.perspective_decoder == "linear":
+        how["hidden"] = ()
+    elif configuration.perspective_decoder == "generators":
+        how["generators"] = transformation.generators
+    return ParameterDecoder(configuration.perspective, transformation.dim, **how)
 
 
 def configuration_of(record: dict) -> Configuration:

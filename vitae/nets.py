@@ -184,6 +184,13 @@ class ParameterDecoder(nn.Module):
     The last layer starts `start` times smaller than usual and without a bias, so that training begins near the
     identity: a large random warp at the start throws digits out of the frame, and the model then learns to
     explain everything by appearance. No parameter goes beyond `limit`, which a tanh sees to; None is no limit.
+
+    Given `generators`, `n x dim`, the decoder is one linear map, and each latent starts as one of them, `start` times
+    as much at one standard deviation (latents beyond the n-th start at random). The ELBO costs the same whichever way
+    two motions share two axes, so a training keeps the axes that it starts with.
+
+    Raises:
+        InputError: no latents, or generators of another size than `dim`.
     """
 
     def __init__(
@@ -193,15 +200,21 @@ class ParameterDecoder(nn.Module):
         hidden: tuple[int, ...] = (128,),
         start: float = 0.1,
         limit: float | None = None,
+        generators: Tensor | None = None,
     ):
         super().__init__()
         self.limit = limit
-        widths = [latents, *hidden]
+        widths = [latents] if generators is not None else [latents, *hidden]
         self.layers = nn.Sequential(*_perceptron(widths), nn.Linear(widths[-1], dim))
         last = self.layers[-1]
         with torch.no_grad():
             last.weight.mul_(start)
             last.bias.zero_()
+            if generators is not None:
+                if generators.ndim != 2 or generators.shape[1] != dim:
+                    raise InputError(f"generators must be n x {dim}, got {' x '.join(map(str, generators.shape))}.")
+                followed = generators[:latents]
+                last.weight[:, : len(followed)] = start * followed.T
 
     def forward(self, z: Tensor) -> Tensor:
         gamma = self.layers(z).to(z.dtype)

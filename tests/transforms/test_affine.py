@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitae import InputError
-from vitae.transforms import Affine, Sequential, pixel_grid, resample
+from vitae.transforms import CPAB, Affine, Sequential, pixel_grid, resample
 
 affine = Affine()
 POINTS = pixel_grid(28, 28)
@@ -172,3 +172,28 @@ def test_gamma_of_another_shape_is_named():
         affine.warp(torch.zeros(2, 1, 4, 4), torch.zeros(2, 5))
     with pytest.raises(InputError, match="at least one"):
         Sequential()
+
+
+def test_generators_are_the_motions_that_they_are_called():
+    """Half a unit of each, moving the points (1, 0) and (0, 1) by closed forms."""
+    c, s, e = math.cos(0.5), math.sin(0.5), math.exp(0.5)
+    expected = {
+        "right": ((1.5, 0), (0.5, 1)),
+        "down": ((1, 0.5), (0, 1.5)),
+        "rotation": ((c, s), (-s, c)),
+        "scaling": ((e, 0), (0, e)),
+        "along the axes": ((e, 0), (0, 1 / e)),
+        "along the diagonals": ((math.cosh(0.5), math.sinh(0.5)), (math.sinh(0.5), math.cosh(0.5))),
+    }
+    moved = affine.apply(0.5 * affine.generators, torch.eye(2))
+    torch.testing.assert_close(moved, torch.tensor(list(expected.values())))
+
+
+def test_generators_of_a_chain_are_those_of_its_parts_where_they_have_any():
+    chain = Sequential(Affine(), CPAB((2, 2)), Affine())
+    assert chain.generators.shape == (12, chain.dim)
+    cells = CPAB((2, 2)).dim
+    torch.testing.assert_close(chain.generators[:6, :6], affine.generators)
+    torch.testing.assert_close(chain.generators[6:, 6 + cells :], affine.generators)
+    assert chain.generators.count_nonzero() == 2 * affine.generators.count_nonzero()
+    assert CPAB((2, 2)).generators.shape == (0, cells)

@@ -20,6 +20,20 @@ class Affine(Transformation):
 
     dim = 6
 
+    @property
+    def generators(self) -> Tensor:
+        """Translation right and down, rotation, scaling, stretching along the axes and along the diagonals: `6 x 6`."""
+        return torch.tensor(
+            [
+                [0.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+                [0.0, 0.0, 0.0, 0.0, 0.0, 1.0],
+                [0.0, -1.0, 1.0, 0.0, 0.0, 0.0],
+                [1.0, 0.0, 0.0, 1.0, 0.0, 0.0],
+                [1.0, 0.0, 0.0, -1.0, 0.0, 0.0],
+                [0.0, 1.0, 1.0, 0.0, 0.0, 0.0],
+            ]
+        )
+
     def matrix(self, gamma: Tensor, *, inverse: bool = False) -> Tensor:
         """The affine map of each gamma, `batch x 2 x 3`."""
         entries = self._entries(gamma, inverse)

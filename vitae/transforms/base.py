@@ -43,6 +43,14 @@ class Transformation(ABC):
 
     dim: int
 
+    @property
+    def generators(self) -> Tensor:
+        """The gammas of motions with a name, in the order in which perspective latents take them, `n x dim`.
+
+        Empty for a family that singles none out.
+        """
+        return torch.zeros(0, self.dim)
+
     @abstractmethod
     def apply(self, gamma: Tensor, points: Tensor, *, inverse: bool = False) -> Tensor:
         """Move points by T_gamma, or by its inverse.
@@ -165,6 +173,10 @@ class Sequential(Transformation):
             raise InputError("Sequential needs at least one transformation.")
         self.parts = parts
         self.dim = sum(part.dim for part in parts)
+
+    @property
+    def generators(self) -> Tensor:
+        return torch.block_diag(*(part.generators for part in self.parts))
 
     def apply(self, gamma: Tensor, points: Tensor, *, inverse: bool = False) -> Tensor:
         self.check(gamma)
