@@ -49,7 +49,7 @@ def planned(*options):
     ids=["local", "slurm"],
 )
 def test_all_seeds_of_a_model_are_one_job_here_and_on_a_cluster(executor):
-    said = planned(*executor, "--config", "profile=quick", "seeds=0-9", "--", "table", "runs")
+    said = planned(*executor, "--config", "profile=full", "seeds=0-9", "--", "table", "runs")
     # Each job is told after a line with the time.
     jobs = [job for job in re.split(r"^\[.+\]$", said, flags=re.MULTILINE) if job.startswith("\nrule train:")]
     trained = [re.search(r"dataset=([^,]+), model=([^,]+), changes=([^,]*),", job).groups() for job in jobs]
@@ -62,8 +62,9 @@ def test_all_seeds_of_a_model_are_one_job_here_and_on_a_cluster(executor):
     assert "rule tabulate:" in said
 
 
-def test_with_profile_smoke_all_models_of_a_dataset_are_one_job():
-    said = planned("--cores", "2", "--config", "profile=smoke", "--", "runs")
+@pytest.mark.parametrize("profile", ["smoke", "quick"])
+def test_outside_profile_full_all_models_of_a_dataset_are_one_job(profile):
+    said = planned("--cores", "2", "--config", f"profile={profile}", "--", "runs")
     trained = re.findall(r"dataset=([^,]+), model=([a-z,-]+), changes=([^,]*), seeds=", said)
     rows = [(name, ",".join(models), "") for name, models in literal("MODELS_OF").items()]
     compared = [("mnist", "c-vitae", f"-transform={name}") for name in COMPARED_TRANSFORMS if name != "affine"]

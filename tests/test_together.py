@@ -97,7 +97,13 @@ def assert_close(run, alone):
 @pytest.mark.parametrize("kind", ["vae", "affine", "unconditional", "cpab", "both"])
 @pytest.mark.parametrize(
     ("objective", "strength"),
-    [("elbo", {}), ("beta", {"beta": 4.0}), ("beta-tc", {"beta": 3.0}), ("dip-ii", {"strength": 2.0})],
+    [
+        ("elbo", {}),
+        ("beta", {"beta": 4.0}),
+        ("beta-tc", {"beta": 3.0}),
+        ("dip-ii", {"strength": 2.0}),
+        ("capacity", {"capacity": 0.1}),
+    ],
 )
 def test_each_gets_the_numbers_that_it_gets_alone(kind, objective, strength):
     runs = trained_together(runs_of(kind, range(3), strength), objective)

@@ -47,6 +47,8 @@ STRENGTHS: dict[str, dict[str, float]] = {
     "beta": {"beta": 4.0},
     "beta-tc": {"beta": 6.0},
     "dip-ii": {"strength": 10.0},
+    # The information in a choice of four, as many as there are poses; in no row of the tables.
+    "capacity": {"capacity": 1.4},
 }
 
 # The rows of the poster's table: name -> (as it is printed, architecture, objective).
@@ -306,7 +308,7 @@ _OWN_SETTINGS = (
     "start",
     "limit",
 )
-SETTINGS = _SCHEDULE_SETTINGS + _OWN_SETTINGS + ("beta", "strength")
+SETTINGS = _SCHEDULE_SETTINGS + _OWN_SETTINGS + ("beta", "strength", "capacity")
 
 
 def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, **changes) -> Configuration:

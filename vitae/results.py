@@ -196,6 +196,21 @@ def load(profile: str, dataset: str, **changes) -> list[dict]:
     return sorted(own, key=lambda record: (record["configuration"]["model"], record["configuration"]["seed"]))
 
 
+def trials(dataset: str) -> list[dict]:
+    """The records of profile full that were evaluated on held-out training images: what settings were chosen by."""
+    found = [read(path) for path in sorted((paths.records() / "full" / dataset).glob("*hold_out=True*.json"))]
+    return [record for record in found if record["configuration"]["hold_out"]]
+
+
+def command(record: dict) -> str:
+    """What to type to get this record again."""
+    stated = record["configuration"]
+    words = ["vitae train", stated["dataset"], "--model", stated["model"], "--profile", stated["profile"]]
+    for name, value in stated["overrides"].items():
+        words.append("--" + name.replace("_", "-") + ("" if value is True else f" {value}"))
+    return " ".join([*words, "--seed", str(stated["seed"])])
+
+
 @dataclass(frozen=True)
 class Interval:
     """The mean over seeds with the half width of its 95% t-interval; `half_width` is nan for a single seed."""
