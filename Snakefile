@@ -131,7 +131,7 @@ def needs_of(wildcards):
         records = glob_wildcards("{path,book/records/benchmarks/scores[.]json}").path
         return records + [path for path in RUN_CODE if path.startswith(shown)]
     if wildcards.notebook == "tuning":
-        return glob_wildcards("{path,book/records/tuning[.]json}").path
+        return glob_wildcards("{path,book/records/(tuning|full/.+hold_out=True.*)[.]json}").path
     if wildcards.notebook == "benchmarks":
         return glob_wildcards("{path,book/records/benchmarks/.*[.]json}").path
     if wildcards.notebook in ("quantitative", "claims"):

@@ -1,10 +1,11 @@
 import csv
 import json
 import math
+import shlex
 
 import pytest
 
-from vitae import InputError, paths, results
+from vitae import InputError, cli, configure, paths, results, runs
 
 
 def record(model="vae", seed=0, profile="quick", overrides=None, source="embedded", **numbers):
@@ -159,6 +160,39 @@ def test_load_finds_runs_with_exactly_the_changes_that_are_asked_for():
         results.write(folder / f"{name}.json", record("c-vitae", profile="full", overrides=changes))
     (found,) = results.load("full", "mnist", transform="cpab")
     assert found["configuration"]["overrides"] == {"transform": "cpab"}
+
+
+def test_trials_are_the_runs_that_saw_no_test_image():
+    folder = paths.records() / "full" / "mnist"
+    for configuration in (
+        configure("mnist", "c-vitae", "full"),
+        configure("mnist", "c-vitae", "full", hold_out=True, perspective=2),
+        configure("mnist", "c-vitae", "full", perspective=2),
+    ):
+        made = record("c-vitae") | {"run": configuration.run, "configuration": configuration.as_json()}
+        results.write(folder / f"{configuration.run}.json", made)
+    (found,) = results.trials("mnist")
+    assert found["run"] == "c-vitae-seed0-hold_out=True-perspective=2"
+    assert results.trials("dsprites") == []
+
+
+@pytest.mark.parametrize(
+    ("model", "changes"),
+    [
+        ("vae", {}),
+        ("c-vitae", {"hold_out": True, "epochs": 3, "perspective_decoder": "hidden", "transform": "affine+cpab-3x4"}),
+        ("c-vitae+capacity", {"capacity": 0.7, "warmup": 0.5, "samples": 20}),
+        ("c-vitae+beta-tc", {"beta": 4.0, "perspective": 3, "limit": 0.25, "learning_rate": 0.001}),
+    ],
+)
+def test_the_command_of_a_record_makes_its_configuration(monkeypatch, model, changes):
+    configuration = configure("mnist", model, "full", 3, **changes)
+    asked = []
+    monkeypatch.setattr(runs, "run_together", lambda configurations, **how: asked.extend(configurations) or [])
+    words = shlex.split(results.command({"configuration": configuration.as_json()}))
+    assert words[0] == "vitae"
+    assert cli.main(words[1:]) == 0
+    assert asked == [configuration]
 
 
 def test_differences_are_paired_by_seed():

@@ -234,7 +234,7 @@ EXPERIMENTS = {
         {},
         {
             "smoke": {"schedule": Schedule(2, batch=64), "train_size": 400, "test_size": 200, "samples": 16},
-            "quick": {"schedule": Schedule(30), "train_size": 4_000, "test_size": 1_000, "samples": 100},
+            "quick": {"schedule": Schedule(25), "train_size": 4_000, "test_size": 1_000, "samples": 100},
             "full": {"schedule": Schedule(25), "train_size": 60_000, "test_size": 10_000, "samples": 100},
         },
         seeds={"smoke": 1, "quick": 1, "full": 5},
@@ -245,7 +245,7 @@ EXPERIMENTS = {
         {"appearance": 5, "perspective": 5, "widths": (256, 128), "widths_of_vae": (376, 188)},
         {
             "smoke": {"schedule": Schedule(2, batch=64), "train_size": 400, "test_size": 200, "samples": 8},
-            "quick": {"schedule": Schedule(20), "train_size": 4_000, "test_size": 1_000, "samples": 20},
+            "quick": {"schedule": Schedule(12), "train_size": 4_000, "test_size": 1_000, "samples": 20},
             "full": {"schedule": Schedule(1), "train_size": 663_552, "test_size": 10_000, "samples": 100},
         },
         seeds={"smoke": 1, "quick": 1, "full": 5},
@@ -274,7 +274,7 @@ EXPERIMENTS = {
         _loader("celeba"),
         profiles={
             "smoke": {"schedule": Schedule(2, batch=32), "train_size": 128, "test_size": 64, "samples": 4},
-            "quick": {"schedule": Schedule(10, batch=64), "train_size": 1_000, "test_size": 400, "samples": 10},
+            "quick": {"schedule": Schedule(10, batch=64), "train_size": 1_000, "test_size": 300, "samples": 10},
             "full": {"schedule": Schedule(12, batch=64), "train_size": None, "test_size": None, "samples": 50},
         },
         seeds={"smoke": 1, "quick": 1, "full": 3},
