@@ -7,20 +7,21 @@ import math
 from collections.abc import Callable, Iterable
 
 from vitae import results
+from vitae.experiments import EXPERIMENTS, printed_name
 from vitae.results import Claim, Interval, Part
 
 Records = dict[str, list[dict]]
 
 # A part of the way from guessing to knowing that counts as nothing, and one that counts as much.
 LITTLE, MUCH = 0.1, 0.8
-_TITLES = {"mnist": "MNIST", "dsprites": "dSprites", "smpl": "bodies", "celeba": "faces"}
+_DATASETS = ("mnist", "dsprites", "smpl", "celeba")
 _HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 _TIMES = 5.0
 
 
 def read() -> Records:
     """The full records of all datasets, those of C-VITAE with CPAB on MNIST under `mnist, cpab`."""
-    found = {dataset: results.load("full", dataset) for dataset in _TITLES}
+    found = {dataset: results.load("full", dataset) for dataset in _DATASETS}
     return found | {"mnist, cpab": results.load("full", "mnist", transform="cpab")}
 
 
@@ -42,7 +43,7 @@ def claims(records: Records) -> list[Claim]:
         Claim(
             "invertible",
             "For both transformations it holds that the inverse of T_gamma is T_-gamma; they are diffeomorphic.",
-            tuple(part for dataset in _TITLES for part in _invertible(records, dataset)),
+            tuple(part for dataset in _DATASETS for part in _invertible(records, dataset)),
             "transformations",
         ),
         Claim(
@@ -113,7 +114,7 @@ def claims(records: Records) -> list[Claim]:
             "C-VITAE has a higher log p(x) than a VAE.",
             tuple(
                 Part(
-                    f"{_TITLES[dataset]}: log p(x) above VAE, nats",
+                    f"{EXPERIMENTS[dataset].title}: log p(x) above VAE, nats",
                     results.paired(records[dataset], "c-vitae", "vae", "log_likelihood"),
                     0,
                     digits=1,
@@ -136,14 +137,14 @@ def _value(records: Records, dataset: str, name: str, model: str = "c-vitae") ->
 
 def _above(records: Records, dataset: str, other: str) -> Part:
     gap = results.paired(records[dataset], "c-vitae", other, results.D_SCORES[dataset])
-    return Part(f"{_TITLES[dataset]}: D_score of C-VITAE less that of {other}", gap, 0)
+    return Part(f"{EXPERIMENTS[dataset].title}: D_score of C-VITAE less that of {printed_name(other)}", gap, 0)
 
 
 def _above_best(records: Records, dataset: str) -> Part:
     found = results.intervals(records[dataset], results.D_SCORES[dataset])
     others = [model for model in results.POSTER[dataset] if model != "c-vitae"]
     if not found.keys() >= set(others):
-        return Part(f"{_TITLES[dataset]}: D_score of C-VITAE less that of the best other", None, 0)
+        return Part(f"{EXPERIMENTS[dataset].title}: D_score of C-VITAE less that of the best other", None, 0)
     return _above(records, dataset, max(others, key=lambda model: found[model].mean))
 
 
@@ -151,7 +152,7 @@ def _invertible(records: Records, dataset: str) -> list[Part]:
     def of(name: str) -> Interval | None:
         return _of(records, dataset, lambda record: record["scores"].get("round_trip", {}).get(name, math.nan))
 
-    title = _TITLES[dataset]
+    title = EXPERIMENTS[dataset].title
     return [
         Part(f"{title}: there and back, largest error, pixels", of("error"), 0.1, True, digits=4),
         Part(f"{title}: least area of any pixel", of("least_area"), 0),

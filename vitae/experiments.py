@@ -186,6 +186,7 @@ class Experiment:
     """A dataset's part of the table: how it is loaded for training, and what its runs get.
 
     Attributes:
+        title: what it is called in tables and figures.
         load: gives the images of a split, with root, source, size and device by name, as `Dataset` or as `MNIST`, which
             makes them anew in every epoch.
         settings: of `Configuration`, the same in all profiles. Tuned on held-out training images only; the book's page
@@ -196,6 +197,7 @@ class Experiment:
         scores: what is computed beside the scores that all datasets have, see `scoring.EXTRA`.
     """
 
+    title: str
     load: Callable
     settings: dict
     profiles: dict[str, dict]
@@ -230,6 +232,7 @@ _FACES = {
 # A dataset of the registry without an entry here can be loaded, drawn and exported, and has no experiment yet.
 EXPERIMENTS = {
     "mnist": Experiment(
+        "MNIST",
         _digits,
         {},
         {
@@ -241,6 +244,7 @@ EXPERIMENTS = {
         scores=("round trip",),
     ),
     "dsprites": Experiment(
+        "dSprites",
         _loader("dsprites"),
         {"appearance": 5, "perspective": 5, "widths": (256, 128), "widths_of_vae": (376, 188)},
         {
@@ -252,6 +256,7 @@ EXPERIMENTS = {
         scores=("dci", "round trip"),
     ),
     "smpl": Experiment(
+        "Bodies",
         _loader("smpl"),
         {
             "appearance": 2,
@@ -271,6 +276,7 @@ EXPERIMENTS = {
         scores=("round trip",),
     ),
     "celeba": Experiment(
+        "Faces",
         _loader("celeba"),
         profiles={
             "smoke": {"schedule": Schedule(2, batch=32), "train_size": 128, "test_size": 64, "samples": 4},
@@ -281,6 +287,7 @@ EXPERIMENTS = {
         **_FACES,
     ),
     "folder": Experiment(
+        "Own images",
         _loader("folder", (64, 64)),
         profiles={
             "smoke": {"schedule": Schedule(2, batch=16), "train_size": None, "test_size": None, "samples": 4},
