@@ -43,7 +43,7 @@ book: $(READY)
 test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest -n $(CORES)
+	$(BIN)/python -m pytest -n $(CORES) --dist worksteal
 	@# A home of its own, so that stored outputs depend on no other run, with the runs that the notebooks would train.
 	@$(BIN)/snakemake --cores $(CORES) --quiet host rules reason --rerun-incomplete --config profile=smoke -- runs
 	@rm -rf build/nbval && mkdir -p build/nbval/runs build/nbval/book/records
