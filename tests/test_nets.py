@@ -114,15 +114,22 @@ def test_no_parameter_goes_beyond_its_limit_and_small_ones_hardly_notice():
     assert free(1e6 * z).abs().max() > 1
 
 
-def test_latents_start_as_generators():
+@pytest.mark.parametrize("hidden", [(), (7,)])
+def test_latents_start_as_generators(hidden):
     generators = torch.randn(3, 6)
-    decoder = ParameterDecoder(3, 6, start=0.2, generators=generators)
+    decoder = ParameterDecoder(3, 6, hidden=hidden, start=0.2, generators=generators)
     torch.testing.assert_close(decoder(torch.eye(3)), 0.2 * generators)
     torch.testing.assert_close(decoder(torch.zeros(1, 3)), torch.zeros(1, 6))
     # Fewer latents take the first ones, more of them start at random.
-    torch.testing.assert_close(ParameterDecoder(1, 6, generators=generators)(torch.eye(1)), 0.1 * generators[:1])
-    more = ParameterDecoder(5, 6, generators=generators)(torch.eye(5))
+    torch.testing.assert_close(
+        ParameterDecoder(1, 6, hidden, generators=generators)(torch.eye(1)), 0.1 * generators[:1]
+    )
+    more = ParameterDecoder(5, 6, hidden, generators=generators)(torch.eye(5))
     torch.testing.assert_close(more[:3], 0.1 * generators)
     assert (more[3:] != 0).all()
     with pytest.raises(InputError, match="generators must be n x 6, got 2 x 5"):
         ParameterDecoder(3, 6, generators=torch.zeros(2, 5))
+    # A hidden layer learns to bend them, and without one nothing does.
+    decoder(torch.randn(9, 3)).square().sum().backward()
+    assert len(list(decoder.parameters())) == (6 if hidden else 2)
+    assert all(p.grad is not None for p in decoder.parameters())

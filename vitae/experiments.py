@@ -66,7 +66,7 @@ NETWORKS = {
     "mlp-separate": (SeparateMLPEncoder, MLPDecoder, "hidden"),
     "conv": (ConvEncoder, ConvDecoder, "channels"),
 }
-PERSPECTIVE_DECODERS = ("generators", "linear", "hidden")
+PERSPECTIVE_DECODERS = ("generators", "generators+hidden", "linear", "hidden")
 LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": GaussianPixels}
 
 
@@ -116,7 +116,8 @@ class Configuration:
             instead of the test images: the mode to tune in.
         precision: of matrix products in training, see `compute.precision`.
         perspective_decoder: `generators`, one linear map whose latents start as the transformation's motions with a
-            name; `linear`, one that starts at random; or `hidden`, with a hidden layer.
+            name; `generators+hidden`, the same and a hidden layer that bends them; `linear`, a map that starts at
+            random; or `hidden`, a hidden layer that does.
         start, limit: how far from the identity the transformation begins, and how far each of its parameters may go,
             see `nets.ParameterDecoder`.
     """
@@ -389,10 +390,11 @@ def build(configuration: Configuration, shape: Shape) -> GenerativeModel:
 
 def _perspective_decoder(configuration: Configuration, transformation: Transformation) -> ParameterDecoder:
     how = {"start": configuration.start, "limit": configuration.limit}
-    if configuration.perspective_decoder == "linear":
-        how["hidden"] = ()
-    elif configuration.perspective_decoder == "generators":
+    starts, _, bent = configuration.perspective_decoder.partition("+")
+    if starts == "generators":
         how["generators"] = transformation.generators
+    if starts != "hidden" and not bent:
+        how["hidden"] = ()
     return ParameterDecoder(configuration.perspective, transformation.dim, **how)
 
 

@@ -178,6 +178,14 @@ class ConvDecoder(nn.Module):
         return self.layers(z).to(z.dtype)
 
 
+def _near_zero(layer: nn.Linear, scale: float) -> nn.Linear:
+    """A layer with `scale` times its usual weights, and no bias."""
+    with torch.no_grad():
+        layer.weight.mul_(scale)
+        layer.bias.zero_()
+    return layer
+
+
 class ParameterDecoder(nn.Module):
     """decoder_P: from perspective latents to the parameters gamma of a transformation, `batch x dim`.
 
@@ -185,8 +193,9 @@ class ParameterDecoder(nn.Module):
     identity: a large random warp at the start throws digits out of the frame, and the model then learns to
     explain everything by appearance. No parameter goes beyond `limit`, which a tanh sees to; None is no limit.
 
-    Given `generators`, `n x dim`, the decoder is one linear map, and each latent starts as one of them, `start` times
-    as much at one standard deviation (latents beyond the n-th start at random). The ELBO costs the same whichever way
+    Given `generators`, `n x dim`, gamma is the sum of two parts: a linear map, in which each latent starts as one of
+    them, `start` times as much at one standard deviation (latents beyond the n-th start at random), and the layers
+    above, which start at zero; without hidden layers it is the linear map alone. The ELBO costs the same whichever way
     two motions share two axes, so a training keeps the axes that it starts with.
 
     Raises:
@@ -204,18 +213,23 @@ class ParameterDecoder(nn.Module):
     ):
         super().__init__()
         self.limit = limit
-        widths = [latents] if generators is not None else [latents, *hidden]
-        self.layers = nn.Sequential(*_perceptron(widths), nn.Linear(widths[-1], dim))
-        last = self.layers[-1]
+        widths = [latents, *hidden]
+        self.layers = nn.Sequential(*_perceptron(widths), _near_zero(nn.Linear(widths[-1], dim), start))
+        self.bending = None
+        if generators is None:
+            return
+        if generators.ndim != 2 or generators.shape[1] != dim:
+            raise InputError(f"generators must be n x {dim}, got {' x '.join(map(str, generators.shape))}.")
+        motions = _near_zero(nn.Linear(latents, dim), start)
+        followed = generators[:latents]
         with torch.no_grad():
-            last.weight.mul_(start)
-            last.bias.zero_()
-            if generators is not None:
-                if generators.ndim != 2 or generators.shape[1] != dim:
-                    raise InputError(f"generators must be n x {dim}, got {' x '.join(map(str, generators.shape))}.")
-                followed = generators[:latents]
-                last.weight[:, : len(followed)] = start * followed.T
+            motions.weight[:, : len(followed)] = start * followed.T
+            self.layers[-1].weight.zero_()
+        self.layers, self.bending = nn.Sequential(motions), self.layers if hidden else None
 
     def forward(self, z: Tensor) -> Tensor:
-        gamma = self.layers(z).to(z.dtype)
+        gamma = self.layers(z)
+        if self.bending is not None:
+            gamma = gamma + self.bending(z)
+        gamma = gamma.to(z.dtype)
         return gamma if self.limit is None else self.limit * torch.tanh(gamma / self.limit)
