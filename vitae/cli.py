@@ -133,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         (
             "perspective-decoder",
             str,
-            f"{', '.join(experiments.PERSPECTIVE_DECODERS)} (default generators; bodies hidden)",
+            f"{', '.join(experiments.PERSPECTIVE_DECODERS)} (default by dataset)",
         ),
         ("start", float, "how far from the identity the transformation begins (default 0.1)"),
         ("limit", float, "how far any of its parameters may go (default no limit; bodies 0.2)"),

@@ -247,7 +247,13 @@ EXPERIMENTS = {
     "dsprites": Experiment(
         "dSprites",
         _loader("dsprites"),
-        {"appearance": 5, "perspective": 5, "widths": (256, 128), "widths_of_vae": (376, 188)},
+        {
+            "appearance": 5,
+            "perspective": 5,
+            "perspective_decoder": "generators+hidden",
+            "widths": (256, 128),
+            "widths_of_vae": (376, 188),
+        },
         {
             "smoke": {"schedule": Schedule(2, batch=64), "train_size": 400, "test_size": 200, "samples": 8},
             "quick": {"schedule": Schedule(12), "train_size": 4_000, "test_size": 1_000, "samples": 20},
