@@ -181,7 +181,7 @@ def test_trials_are_the_runs_that_saw_no_test_image():
     [
         ("vae", {}),
         ("c-vitae", {"hold_out": True, "epochs": 3, "perspective_decoder": "hidden", "transform": "affine+cpab-3x4"}),
-        ("c-vitae+capacity", {"capacity": 0.7, "warmup": 0.5, "samples": 20}),
+        ("c-vitae+capped", {"cap": 0.7, "warmup": 0.5, "samples": 20}),
         ("c-vitae+beta-tc", {"beta": 4.0, "perspective": 3, "limit": 0.25, "learning_rate": 0.001}),
     ],
 )

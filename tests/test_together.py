@@ -102,7 +102,7 @@ def assert_close(run, alone):
         ("beta", {"beta": 4.0}),
         ("beta-tc", {"beta": 3.0}),
         ("dip-ii", {"strength": 2.0}),
-        ("capacity", {"capacity": 0.1}),
+        ("capped", {"cap": 0.1}),
     ],
 )
 def test_each_gets_the_numbers_that_it_gets_alone(kind, objective, strength):

@@ -140,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         ("samples", int, "K of the importance-weighted log p(x)"),
         ("beta", _numbers, "strength of beta and beta-tc"),
         ("strength", _numbers, "strength of dip-ii"),
-        ("capacity", _numbers, "of appearance in nats, for the objective capacity"),
+        ("cap", _numbers, "on what appearance holds, in nats, for the objective capped"),
         ("precision", str, f"of matrix products in training: {', '.join(PRECISIONS)} (default float32)"),
     ):
         settings.add_argument(f"--{name}", type=kind, help=text, metavar="LIST" if kind is _numbers else None)

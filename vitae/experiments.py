@@ -48,7 +48,7 @@ STRENGTHS: dict[str, dict[str, float]] = {
     "beta-tc": {"beta": 6.0},
     "dip-ii": {"strength": 10.0},
     # The information in a choice of four, as many as there are poses; in no row of the tables.
-    "capacity": {"capacity": 1.4},
+    "capped": {"cap": 1.4},
 }
 
 # The rows of the poster's table: name -> (as it is printed, architecture, objective).
@@ -322,7 +322,7 @@ _OWN_SETTINGS = (
     "start",
     "limit",
 )
-SETTINGS = _SCHEDULE_SETTINGS + _OWN_SETTINGS + ("beta", "strength", "capacity")
+SETTINGS = _SCHEDULE_SETTINGS + _OWN_SETTINGS + ("beta", "strength", "cap")
 
 
 def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, **changes) -> Configuration:
