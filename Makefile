@@ -44,10 +44,9 @@ test: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -n $(CORES) --dist worksteal
-	@# A home of its own, so that stored outputs depend on no other run, with the runs that the notebooks would train.
-	@$(BIN)/snakemake --cores $(CORES) --quiet host rules reason --rerun-incomplete --config profile=smoke -- runs
-	@rm -rf build/nbval && mkdir -p build/nbval/runs build/nbval/book/records
-	@cp -r $${VITAE_HOME:-.}/runs/smoke build/nbval/runs && cp -r $${VITAE_HOME:-.}/book/records/smoke build/nbval/book/records
+	@# Its own home, so that stored outputs depend on no other run; trained first, since notebooks share runs.
+	@VITAE_HOME=build/nbval $(BIN)/snakemake --cores $(CORES) --quiet host rules reason --rerun-incomplete \
+	  --config profile=smoke -- runs
 	VITAE_PROFILE=smoke VITAE_HOME=$(abspath build/nbval) $(BIN)/python -m pytest -n $(CORES) --dist loadscope --nbval-lax notebooks
 
 lock: | $(UV)

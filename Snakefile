@@ -22,11 +22,14 @@ SEEDS = {
 # C-VITAE on MNIST with other transformations than the affine one.
 COMPARED_TRANSFORMS = ["cpab", "affine+cpab"]
 COMPARED_SEEDS = {"smoke": 1, "quick": 1, "full": 3}
-MINUTES = {"smoke": 5, "quick": 30, "full": 360}
+MINUTES = {"smoke": 10, "quick": 90, "full": 360}
 
 PROFILE = config.get("profile", "quick")
 if PROFILE not in SEEDS:
     raise WorkflowError(f"unknown profile '{PROFILE}': choose one of {', '.join(SEEDS)}.")
+
+# Beside the runs, wherever those go.
+TRAINED = f"{os.path.expanduser(os.environ.get('VITAE_HOME', '.'))}/runs/trained/{PROFILE}"
 
 # Each shows one dataset, and needs no run.
 DATASETS = ["digits", "sprites", "bodies", "faces", "rooms", "pictures"]
@@ -53,11 +56,11 @@ CHOSEN_COMPARED = str(config.get("seeds", f"0-{COMPARED_SEEDS[PROFILE] - 1}"))
 def trained(dataset, model, changes="", seeds=None):
     """The file that says that all seeds of a model have their records."""
     seeds = seeds or str(config.get("seeds", f"0-{SEEDS[PROFILE][dataset] - 1}"))
-    return f"build/trained/{PROFILE}/{dataset}/{model}{changes},seeds={seeds}"
+    return f"{TRAINED}/{dataset}/{model}{changes},seeds={seeds}"
 
 
 def jobs(models):
-    """Outside profile full all models are one job: starting a process takes as long as training a small model."""
+    """Outside profile full all models are one job: twenty processes that start take minutes of two cores."""
     return models if PROFILE == "full" else [",".join(models)]
 
 
@@ -103,7 +106,7 @@ rule train:
     # Records of profile full are hours of work and committed: an edited file does not throw them away by itself.
     input: [] if PROFILE == "full" else RUN_CODE
     # Not the records themselves, which snakemake would delete before it repeats a job that failed: what is done is kept.
-    output: touch(f"build/trained/{PROFILE}/{{dataset}}/{{model}}{{changes}},seeds={{seeds}}")
+    output: touch(f"{TRAINED}/{{dataset}}/{{model}}{{changes}},seeds={{seeds}}")
     params:
         profile=PROFILE,
         changes=lambda wildcards: wildcards.changes.replace("-", "--", 1).replace("=", " "),

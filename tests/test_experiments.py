@@ -315,3 +315,24 @@ def test_a_transformation_that_is_none_and_one_for_a_model_without():
     with pytest.raises(InputError, match="beta-vae has one latent space and no transformation"):
         configure("mnist", "beta-vae", "smoke", transform="cpab")
     assert configure("mnist", "beta-vae", "smoke", transform="affine").overrides == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "starts_as_generators", "layers"),
+    [("generators", True, 1), ("generators+hidden", True, 3), ("linear", False, 1), ("hidden", False, 2)],
+)
+def test_a_perspective_decoder_is_what_it_is_called(name, starts_as_generators, layers):
+    model = build(configure("mnist", "c-vitae", "smoke", perspective_decoder=name), (1, 28, 28))
+    found = model.decoder_P(torch.eye(4))
+    assert torch.allclose(found, 0.1 * model.transformation.generators[:4]) == starts_as_generators
+    assert sum(isinstance(module, torch.nn.Linear) for module in model.decoder_P.modules()) == layers
+
+
+def test_a_transformation_without_generators_gets_a_hidden_layer():
+    changed = configure("mnist", "c-vitae", transform="cpab")
+    assert (changed.perspective_decoder, changed.overrides) == ("hidden", {"transform": "cpab"})
+    assert configure("mnist", "c-vitae", transform="affine+cpab").perspective_decoder == "generators"
+    with pytest.raises(InputError, match="cpab has no generators for latents to start as: choose another"):
+        configure("mnist", "c-vitae", transform="cpab", perspective_decoder="generators")
+    with pytest.raises(InputError, match="architecture of vae has one latent space and no transformation"):
+        configure("mnist", "vae", perspective_decoder="hidden")

@@ -162,7 +162,8 @@ def test_load_finds_runs_with_exactly_the_changes_that_are_asked_for():
     assert found["configuration"]["overrides"] == {"transform": "cpab"}
 
 
-def test_trials_are_the_runs_that_saw_no_test_image():
+def test_trials_are_the_runs_that_saw_no_test_image(monkeypatch, tmp_path):
+    monkeypatch.setattr(paths, "committed_records", lambda: tmp_path / "clone")
     folder = paths.records() / "full" / "mnist"
     for configuration in (
         configure("mnist", "c-vitae", "full"),
@@ -174,6 +175,16 @@ def test_trials_are_the_runs_that_saw_no_test_image():
     (found,) = results.trials("mnist")
     assert found["run"] == "c-vitae-seed0-hold_out=True-perspective=2"
     assert results.trials("dsprites") == []
+    # Those of the clone are seen from any home; of one name the one made here counts.
+    elsewhere = made["configuration"] | {"hold_out": True}
+    for name, seconds in (("a-hold_out=True", 5.0), (found["run"], 7.0)):
+        record_of_clone = made | {
+            "run": name,
+            "configuration": elsewhere,
+            "seconds": {"train": seconds, "evaluate": 1.0},
+        }
+        results.write(tmp_path / "clone" / "full" / "mnist" / f"{name}.json", record_of_clone)
+    assert [one["seconds"]["train"] for one in results.trials("mnist")] == [5.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +192,7 @@ def test_trials_are_the_runs_that_saw_no_test_image():
     [
         ("vae", {}),
         ("c-vitae", {"hold_out": True, "epochs": 3, "perspective_decoder": "hidden", "transform": "affine+cpab-3x4"}),
-        ("c-vitae+capped", {"cap": 0.7, "warmup": 0.5, "samples": 20}),
+        ("c-vitae+dip-ii", {"strength": 0.7, "warmup": 0.5, "samples": 20, "train_size": 500, "rise": 0.2}),
         ("c-vitae+beta-tc", {"beta": 4.0, "perspective": 3, "limit": 0.25, "learning_rate": 0.001}),
     ],
 )

@@ -126,6 +126,9 @@ def _parser() -> argparse.ArgumentParser:
         ("batch", int, "images a step"),
         ("learning-rate", _numbers, "peak of the one-cycle schedule"),
         ("warmup", _numbers, "part of all steps over which the KL's weight grows to 1"),
+        ("rise", float, "part of all steps over which the learning rate rises to its peak"),
+        ("train-size", int, "training images, the first so many"),
+        ("test-size", int, "test images, the first so many"),
         ("appearance", int, "dimension of z_A; a VAE gets the sum"),
         ("perspective", int, "dimension of z_P"),
         ("transform", str, "affine (default), cpab, cpab-ROWSxCOLUMNS, or several joined by +"),
@@ -140,7 +143,6 @@ def _parser() -> argparse.ArgumentParser:
         ("samples", int, "K of the importance-weighted log p(x)"),
         ("beta", _numbers, "strength of beta and beta-tc"),
         ("strength", _numbers, "strength of dip-ii"),
-        ("cap", _numbers, "on what appearance holds, in nats, for the objective capped"),
         ("precision", str, f"of matrix products in training: {', '.join(PRECISIONS)} (default float32)"),
     ):
         settings.add_argument(f"--{name}", type=kind, help=text, metavar="LIST" if kind is _numbers else None)

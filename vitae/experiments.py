@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from vitae import paths
 from vitae.compute import PRECISIONS
@@ -47,8 +48,6 @@ STRENGTHS: dict[str, dict[str, float]] = {
     "beta": {"beta": 4.0},
     "beta-tc": {"beta": 6.0},
     "dip-ii": {"strength": 10.0},
-    # The information in a choice of four, as many as there are poses; in no row of the tables.
-    "capped": {"cap": 1.4},
 }
 
 # The rows of the poster's table: name -> (as it is printed, architecture, objective).
@@ -72,6 +71,10 @@ LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": GaussianPixels}
 
 # A code larger than any image of the book is a slip of the keyboard.
 _MOST_LATENTS = 10_000
+
+
+def _generators(transform: str) -> Tensor:
+    return transformation_named(transform).generators
 
 
 def choose_profile(name: str = "") -> str:
@@ -117,7 +120,7 @@ class Configuration:
         precision: of matrix products in training, see `compute.precision`.
         perspective_decoder: `generators`, one linear map whose latents start as the transformation's motions with a
             name; `generators+hidden`, the same and a hidden layer that bends them; `linear`, a map that starts at
-            random; or `hidden`, a hidden layer that does.
+            random; or `hidden`, a hidden layer that does, which a transformation without such motions gets.
         start, limit: how far from the identity the transformation begins, and how far each of its parameters may go,
             see `nets.ParameterDecoder`.
     """
@@ -167,8 +170,12 @@ class Configuration:
         require_known("likelihood", self.likelihood, LIKELIHOODS)
         require_known("precision", self.precision, PRECISIONS)
         require_known("perspective_decoder", self.perspective_decoder, PERSPECTIVE_DECODERS)
-        transformation_named(self.transform)
         architecture_and_objective(self.model)
+        if self.perspective_decoder.startswith("generators") and not len(_generators(self.transform)):
+            raise InputError(
+                f"{self.transform} has no generators for latents to start as: choose another perspective_decoder than "
+                f"{self.perspective_decoder}, for instance hidden."
+            )
 
     @property
     def run(self) -> str:
@@ -322,7 +329,7 @@ _OWN_SETTINGS = (
     "start",
     "limit",
 )
-SETTINGS = _SCHEDULE_SETTINGS + _OWN_SETTINGS + ("beta", "strength", "cap")
+SETTINGS = _SCHEDULE_SETTINGS + _OWN_SETTINGS + ("beta", "strength")
 
 
 def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, **changes) -> Configuration:
@@ -360,10 +367,12 @@ def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, *
             raise InputError(f"the objective of {model} has no {name}: it belongs to another objective.")
         if isinstance(current, float) and isinstance(value, int):
             value = float(value)
-        if name == "transform" and value not in (None, current) and architecture == "vae":
+        if name in ("transform", "perspective_decoder") and value not in (None, current) and architecture == "vae":
             raise InputError(f"the architecture of {model} has one latent space and no transformation.")
         if value is not None and value != current:
             place[name] = overrides[name] = value
+    if changes.get("perspective_decoder") is None and "transform" in own and not len(_generators(own["transform"])):
+        own["perspective_decoder"] = "hidden"
     return dataclasses.replace(
         base, schedule=dataclasses.replace(base.schedule, **schedule), strength=strength, overrides=overrides, **own
     )

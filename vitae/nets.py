@@ -193,10 +193,10 @@ class ParameterDecoder(nn.Module):
     identity: a large random warp at the start throws digits out of the frame, and the model then learns to
     explain everything by appearance. No parameter goes beyond `limit`, which a tanh sees to; None is no limit.
 
-    Given `generators`, `n x dim`, gamma is the sum of two parts: a linear map, in which each latent starts as one of
-    them, `start` times as much at one standard deviation (latents beyond the n-th start at random), and the layers
-    above, which start at zero; without hidden layers it is the linear map alone. The ELBO costs the same whichever way
-    two motions share two axes, so a training keeps the axes that it starts with.
+    Given `generators`, `n x dim`, gamma is the sum of two parts: a linear map in which each latent starts as one of
+    them, `start` times as much at one standard deviation (latents beyond the n-th start at random), and, if there are
+    hidden layers, their output, which starts at zero. Where two motions are known equally well the ELBO costs the same
+    whichever way they share two axes, so that a training has no reason to leave the axes it starts with.
 
     Raises:
         InputError: no latents, or generators of another size than `dim`.
@@ -212,24 +212,21 @@ class ParameterDecoder(nn.Module):
         generators: Tensor | None = None,
     ):
         super().__init__()
-        self.limit = limit
-        widths = [latents, *hidden]
-        self.layers = nn.Sequential(*_perceptron(widths), _near_zero(nn.Linear(widths[-1], dim), start))
-        self.bending = None
-        if generators is None:
-            return
-        if generators.ndim != 2 or generators.shape[1] != dim:
+        if generators is not None and (generators.ndim != 2 or generators.shape[1] != dim):
             raise InputError(f"generators must be n x {dim}, got {' x '.join(map(str, generators.shape))}.")
-        motions = _near_zero(nn.Linear(latents, dim), start)
-        followed = generators[:latents]
-        with torch.no_grad():
-            motions.weight[:, : len(followed)] = start * followed.T
-            self.layers[-1].weight.zero_()
-        self.layers, self.bending = nn.Sequential(motions), self.layers if hidden else None
+        self.limit = limit
+        self.motions = self.layers = None
+        bends = _perceptron([latents, *hidden])
+        if generators is None or bends:
+            self.layers = nn.Sequential(*bends, _near_zero(nn.Linear([latents, *hidden][-1], dim), start))
+        if generators is not None:
+            self.motions = _near_zero(nn.Linear(latents, dim), start)
+            followed = generators[:latents]
+            with torch.no_grad():
+                self.motions.weight[:, : len(followed)] = start * followed.T
+                if bends:
+                    self.layers[-1].weight.zero_()
 
     def forward(self, z: Tensor) -> Tensor:
-        gamma = self.layers(z)
-        if self.bending is not None:
-            gamma = gamma + self.bending(z)
-        gamma = gamma.to(z.dtype)
+        gamma = sum(part(z) for part in (self.motions, self.layers) if part is not None).to(z.dtype)
         return gamma if self.limit is None else self.limit * torch.tanh(gamma / self.limit)

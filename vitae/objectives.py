@@ -8,7 +8,6 @@ over the batch, and return the loss to minimise::
     beta-tc   -ELBO + (beta - 1) TC,  TC = KL(q(z) || prod_j q(z_j))          (Chen et al., 2018)
     dip-ii    -ELBO + strength (sum_{i != j} C_ij^2 + sum_i (C_ii - 1)^2)     (Kumar et al., 2018)
               with C = Cov(mu) + mean(diag sigma^2), the covariance of the aggregate posterior
-    capped    -ELBO + 20 max(0, KL of appearance - cap)                       (after Burgess et al., 2018)
 
 `kl_weight` is the warm-up: it scales everything but the reconstruction, the same way in every objective, and is one
 after the warm-up and in every evaluation.
@@ -83,26 +82,6 @@ def dip_ii(output: Output, *, strength: float, kl_weight: float = 1.0) -> Tensor
     return elbo(output, kl_weight=kl_weight) + kl_weight * strength * distance
 
 
-# So many nats are paid for each nat too many that no image is worth it.
-_PRICE_BEYOND_CAP = 20.0
-
-
-def capped(output: Output, *, cap: float, kl_weight: float = 1.0) -> Tensor:
-    """The ELBO of a model whose first latent space (appearance) may hold `cap` nats on average; inf is the ELBO.
-
-    Burgess et al. (2018) pull the KL to a capacity; here less is as good, because four poses need no more than ln 4.
-    """
-    first = next(iter(output.latents.posteriors.values()))
-    excess = torch.relu(first.kl_to_prior().sum(1).mean() - cap)
-    return elbo(output, kl_weight=kl_weight) + kl_weight * _PRICE_BEYOND_CAP * excess
-
-
 Objective = Callable[..., Tensor]
 
-OBJECTIVES: dict[str, Objective] = {
-    "elbo": elbo,
-    "beta": beta,
-    "beta-tc": beta_tc,
-    "dip-ii": dip_ii,
-    "capped": capped,
-}
+OBJECTIVES: dict[str, Objective] = {"elbo": elbo, "beta": beta, "beta-tc": beta_tc, "dip-ii": dip_ii}

@@ -31,14 +31,19 @@ def records() -> Path:
     return home() / "book" / "records"
 
 
+def committed_records() -> Path:
+    """Those that come with the clone, wherever runs go."""
+    return Path(__file__).resolve().parent.parent / "book" / "records"
+
+
 def weights() -> Path:
     """Weights that come with the package."""
     return Path(__file__).resolve().parent / "weights"
 
 
 def tuning_record() -> Path:
-    """The trials that settings were chosen by, which come with the clone wherever runs go."""
-    return Path(__file__).resolve().parent.parent / "book" / "records" / "tuning.json"
+    """Trials on bodies that are no runs."""
+    return committed_records() / "tuning.json"
 
 
 def figures(profile: str) -> Path:

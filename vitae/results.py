@@ -197,13 +197,20 @@ def load(profile: str, dataset: str, **changes) -> list[dict]:
 
 
 def trials(dataset: str) -> list[dict]:
-    """The records of profile full that were evaluated on held-out training images: what settings were chosen by."""
-    found = [read(path) for path in sorted((paths.records() / "full" / dataset).glob("*hold_out=True*.json"))]
-    return [record for record in found if record["configuration"]["hold_out"]]
+    """The records of profile full that were evaluated on held-out training images: what settings were chosen by.
+
+    Those that come with the clone, and those made here, by name.
+    """
+    found = {
+        path.stem: path
+        for folder in (paths.committed_records(), paths.records())
+        for path in (folder / "full" / dataset).glob("*hold_out=True*.json")
+    }
+    return [read(path) for _, path in sorted(found.items())]
 
 
 def command(record: dict) -> str:
-    """What to type to get this record again."""
+    """What to type to get this record again, where there are the same data; see `data` in the record."""
     stated = record["configuration"]
     words = ["vitae train", stated["dataset"], "--model", stated["model"], "--profile", stated["profile"]]
     for name, value in stated["overrides"].items():

@@ -50,7 +50,8 @@ def the_authors(model: str = "c-vitae") -> Configuration:
 
 def _measured(model: str) -> Configuration:
     """A row of the table as it was at first, whatever the table has by now: records stay comparable."""
-    return configure("mnist", model, "full", perspective=3, perspective_decoder="hidden")
+    as_it_was = {} if model == "vae" else {"perspective_decoder": "hidden"}
+    return configure("mnist", model, "full", perspective=3, **as_it_was)
 
 
 class _Augmented(TorchDataset):

@@ -22,7 +22,10 @@ class Affine(Transformation):
 
     @property
     def generators(self) -> Tensor:
-        """Translation right and down, rotation, scaling, stretching along the axes and along the diagonals: `6 x 6`."""
+        """Translation right and down, rotation, scaling, stretching along the axes and along the diagonals: `6 x 6`.
+
+        Named by what they do to points; a picture is pulled back and does the opposite.
+        """
         return torch.tensor(
             [
                 [0.0, 0.0, 0.0, 0.0, 1.0, 0.0],
