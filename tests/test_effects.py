@@ -79,7 +79,7 @@ def model():
         # The map says where pixels look: to grow the picture they look nearer to the centre.
         last.weight[0, 0] = last.weight[3, 0] = -0.08
         last.weight[4, 1] = 0.05
-    made.decoder_P.layers = last
+    made.decoder_P.motions = last
     points = pixel_grid(SIDE, SIDE)
     made.decoder_A.forward = lambda z: blobs(points).reshape(1, 3, SIDE, SIDE).expand(len(z), -1, -1, -1)
     return made

@@ -76,7 +76,7 @@ def test_traversals_pass_through_the_images_own_code(model, images):
 
 def test_a_warped_image_is_the_image_itself_where_its_own_perspective_is(model, images):
     with torch.no_grad():
-        model.decoder_P.layers[-1].weight.mul_(3)
+        model.decoder_P.motions.weight.mul_(3)
     smooth = torch.nn.functional.avg_pool2d(images[:1].float(), 9, 1, 4)[0].round().to(torch.uint8)
     row = plots.warped_by(model, smooth, "z_P2", steps=3)
     assert row.shape == (3, 1, 28, 28)
@@ -101,8 +101,8 @@ def test_intervals_stand_beside_the_posters_numbers_model_by_model():
 
 def test_the_drawn_frame_is_where_the_appearance_encoder_looks(model, images):
     with torch.no_grad():
-        model.decoder_P.layers[-1].bias.copy_(torch.tensor([0.0, 0, 0, 0, -2 / 28 * 3, 0]))
-        model.decoder_P.layers[-1].weight.zero_()
+        model.decoder_P.motions.bias.copy_(torch.tensor([0.0, 0, 0, 0, -2 / 28 * 3, 0]))
+        model.decoder_P.motions.weight.zero_()
     figure = plots.before_and_after(model, images)
     # T_-gamma looks three pixels to the right of each output pixel.
     outline = figure.axes[0].lines[0].get_xdata()
