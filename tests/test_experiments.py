@@ -336,3 +336,5 @@ def test_a_transformation_without_generators_gets_a_hidden_layer():
         configure("mnist", "c-vitae", transform="cpab", perspective_decoder="generators")
     with pytest.raises(InputError, match="architecture of vae has one latent space and no transformation"):
         configure("mnist", "vae", perspective_decoder="hidden")
+    with pytest.raises(InputError, match="unknown transformation 'warp'"):
+        configure("mnist", "c-vitae", transform="warp", perspective_decoder="hidden")

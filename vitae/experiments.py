@@ -171,7 +171,9 @@ class Configuration:
         require_known("precision", self.precision, PRECISIONS)
         require_known("perspective_decoder", self.perspective_decoder, PERSPECTIVE_DECODERS)
         architecture_and_objective(self.model)
-        if self.perspective_decoder.startswith("generators") and not len(_generators(self.transform)):
+        # Also where it is not needed: this refuses the name of a transformation that is none.
+        generators = _generators(self.transform)
+        if self.perspective_decoder.startswith("generators") and not len(generators):
             raise InputError(
                 f"{self.transform} has no generators for latents to start as: choose another perspective_decoder than "
                 f"{self.perspective_decoder}, for instance hidden."
