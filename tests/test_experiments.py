@@ -270,6 +270,22 @@ def test_results_older_than_a_file_are_computed_again_and_no_others(a_batch_kill
         run_together(configurations, newer_than=tmp_path / "nowhere")
 
 
+def test_images_are_loaded_once_for_runs_that_share_them_and_anew_for_those_that_do_not(monkeypatch, tmp_path):
+    monkeypatch.setenv("VITAE_HOME", str(tmp_path))
+    loaded, load = [], runs.load_data
+
+    def counted(configuration, *how):
+        loaded.append(configuration.run)
+        return load(configuration, *how)
+
+    monkeypatch.setattr(runs, "load_data", counted)
+    whole = [configure("mnist", model, "smoke") for model in ("vae", "beta-vae")]
+    other = configure("mnist", "vae", "smoke", hold_out=True)
+    records = run_together([*whole, other], device="cpu")
+    assert loaded == ["vae-seed0", other.run]
+    assert [record["data"]["evaluated_on"] for record in records] == ["test", "test", "held-out training images"]
+
+
 def test_one_that_diverges_is_told_after_the_others_have_their_records(monkeypatch, tmp_path):
     monkeypatch.setenv("VITAE_HOME", str(tmp_path))
     configurations = [configure("mnist", "c-vitae", "smoke", 0, learning_rate=rate) for rate in (1e9, 1e-3)]

@@ -83,6 +83,11 @@ def load_data(
     )
 
 
+def _images_of(configuration: Configuration) -> tuple:
+    """Equal for configurations that `load_data` gives the same images."""
+    return configuration.dataset, configuration.train_size, configuration.test_size, configuration.hold_out
+
+
 def _what_is_trained(stated: dict) -> dict:
     """A configuration less what only evaluation uses."""
     return {name: value for name, value in stated.items() if name not in ("test_size", "samples", "overrides")}
@@ -152,10 +157,15 @@ def run_together(
     batches: dict[str, list[Configuration]] = {}
     for configuration in configurations:
         batches.setdefault(_alike(configuration), []).append(configuration)
-    records, failures = {}, []
+    records, failures, loaded = {}, [], {}
     for batch in batches.values():
         try:
-            data = load_data(batch[0], root, source, where)
+            asked = _images_of(batch[0])
+            if asked not in loaded:
+                # Only the last, as they may fill the memory.
+                loaded.clear()
+                loaded[asked] = load_data(batch[0], root, source, where)
+            data = loaded[asked]
             if Ranks(where).rank == 0:
                 if newer_than is not None:
                     _forget(batch, newer_than.stat().st_mtime)
