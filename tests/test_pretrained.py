@@ -16,17 +16,34 @@ from vitae.runs import load_model
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def test_the_weights_of_mnist_are_those_of_the_committed_record():
-    """Their codes tell embedded digits apart, and their ELBO is that of the run, on other digits."""
-    model = pretrained("mnist")
-    record = json.loads((ROOT / "book/records/full/mnist/c-vitae-seed0.json").read_text())
-    stated = read_tensors(paths.weights() / "mnist.safetensors")[1]
-    assert stated["configuration"] == record["configuration"]
+def committed(dataset):
+    return json.loads((ROOT / f"book/records/full/{dataset}/c-vitae-seed0.json").read_text())
+
+
+@pytest.mark.parametrize("dataset", sorted(path.stem for path in paths.weights().glob("*.safetensors")))
+def test_weights_are_of_the_committed_record_and_small(dataset):
+    file = paths.weights() / f"{dataset}.safetensors"
+    assert read_tensors(file)[1]["configuration"] == committed(dataset)["configuration"]
+    assert pretrained(dataset).parameter_count() == committed(dataset)["parameters"]
+    assert file.stat().st_size < 4e6
+
+
+def test_the_model_of_mnist_knows_embedded_digits_as_its_record_says():
+    """Other digits than those of the record, hence the room."""
+    model, record = pretrained("mnist"), committed("mnist")
     train, test = load("mnist", "train", source="embedded"), load("mnist", "test", source="embedded")
     z_A = [codes(model, part.images)["z_A"] for part in (train, test)]
     reached = accuracy(z_A[0], train.factor("digit"), z_A[1], test.factor("digit"))
     assert reached == pytest.approx(record["scores"]["predictability"]["z_A"]["digit"], abs=0.03)
     assert elbo(model, test.images, seed=0).mean == pytest.approx(record["scores"]["test_elbo"]["mean"], abs=4)
+
+
+@pytest.mark.parametrize("dataset", ["smpl"])
+def test_models_of_generated_images_reach_the_elbo_of_their_record(dataset):
+    """The first test images of the record, made anew: what differs is the sample, and the rounding."""
+    images = load(dataset, "test", source="embedded", size=1000).images
+    reached, stated = elbo(pretrained(dataset), images, seed=0), committed(dataset)["scores"]["test_elbo"]["mean"]
+    assert abs(reached.mean - stated) < 4 * reached.standard_error
 
 
 def test_rounding_moves_codes_by_little(monkeypatch, tmp_path):
@@ -35,11 +52,20 @@ def test_rounding_moves_codes_by_little(monkeypatch, tmp_path):
     monkeypatch.setattr(paths, "weights", lambda: tmp_path)
     keep(configuration, (1, 28, 28))
     tensors, _ = read_tensors(tmp_path / "mnist.safetensors")
-    assert {value.dtype for value in tensors.values()} == {torch.float16}
+    exact, rounded = load_model(configuration, (1, 28, 28)), pretrained("mnist")
+    for name, weight in exact.state_dict().items():
+        difference = (rounded.state_dict()[name] - weight).abs()
+        if tensors[name].dtype == torch.int8:
+            # Half a level of the row.
+            assert (difference.flatten(1).amax(1) <= weight.flatten(1).abs().amax(1) * (0.5001 / 127)).all()
+            assert difference.max() > 0
+        else:
+            assert weight.numel() < 4096
+            assert difference.max() == 0
     images = load("mnist", "test", source="embedded", size=50).images
-    exact, rounded = (codes(model, images) for model in (load_model(configuration, (1, 28, 28)), pretrained("mnist")))
+    exact, rounded = (codes(model, images) for model in (exact, rounded))
     for space, values in exact.items():
-        np.testing.assert_allclose(rounded[space], values, atol=5e-3)
+        np.testing.assert_allclose(rounded[space], values, atol=5e-2)
         assert np.abs(rounded[space] - values).max() > 0
 
 

@@ -376,9 +376,22 @@ class Curve:
     line: bool = True
 
 
+# More cover the curves.
+_MOST_IN_A_LEGEND_INSIDE = 4
+
+
 @_figure
-def curves(panels: Sequence[tuple[str, str, str, Sequence[Curve]]], log: bool = False) -> Figure:
-    """Panels of curves: title, what is across, what is up, and the curves."""
+def curves(
+    panels: Sequence[tuple[str, str, str, Sequence[Curve]]],
+    log: bool = False,
+    up_to: float | None = None,
+) -> Figure:
+    """Panels of curves: title, what is across, what is up, and the curves.
+
+    Args:
+        log: across in powers of ten.
+        up_to: the top of all panels, which then begin at 0, so that heights compare across them.
+    """
     figure, axes = _subplots(1, len(panels), figsize=(4.2 * len(panels), 3.0))
     colours = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
     for cell, (title, across, up, drawn) in zip(axes[0], panels, strict=True):
@@ -391,7 +404,14 @@ def curves(panels: Sequence[tuple[str, str, str, Sequence[Curve]]], log: bool = 
             cell.set_xticks(marks, [f"{mark:,g}" for mark in marks])
             cell.minorticks_off()
         cell.set(title=title, xlabel=across, ylabel=up)
-        cell.legend()
+        if up_to is not None:
+            cell.set_ylim(0, up_to)
+    labels = [[curve.label for curve in drawn] for _, _, _, drawn in panels]
+    if len(labels[0]) > _MOST_IN_A_LEGEND_INSIDE and all(each == labels[0] for each in labels):
+        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(labels[0]))
+    else:
+        for cell in axes[0]:
+            cell.legend()
     return figure
 
 

@@ -7,12 +7,17 @@
 """
 
 import torch
+from torch import Tensor
 
 from vitae import paths
 from vitae.errors import InputError, require_known
 from vitae.experiments import Configuration, build, configuration_of, weights_path
 from vitae.files import read_tensors, write_tensors
 from vitae.models.base import GenerativeModel
+
+# Tensors of fewer numbers are kept as they are: biases and scales, which cost nothing.
+_LARGE = 4096
+_SCALE = ":scale"
 
 
 def _available() -> list[str]:
@@ -22,7 +27,8 @@ def _available() -> list[str]:
 def pretrained(dataset: str) -> GenerativeModel:
     """C-VITAE as trained with profile full and seed 0 on a dataset, on the CPU, ready for evaluation.
 
-    Its weights were rounded to float16, which moves codes by a few thousandths; its record is that of the run.
+    Each row of its large weights was rounded to 255 levels, which moves the ELBO by a few hundredths of a nat and codes
+    by less than a tenth; its record is that of the run.
 
     Raises:
         InputError: no weights of that dataset come with the package.
@@ -31,12 +37,32 @@ def pretrained(dataset: str) -> GenerativeModel:
         paths.weights() / f"{require_known('trained model', dataset, _available())}.safetensors"
     )
     model = build(configuration_of({"run": dataset, "configuration": stated["configuration"]}), tuple(stated["shape"]))
-    model.load_state_dict({name: value.float() for name, value in tensors.items()})
+    scales = {name: tensors.pop(name) for name in list(tensors) if name.endswith(_SCALE)}
+    model.load_state_dict(
+        {
+            name: _scaled(value, scales[name + _SCALE]) if name + _SCALE in scales else value
+            for name, value in tensors.items()
+        }
+    )
     return model.eval()
 
 
+def _rounded(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Whole numbers from -127 to 127, and what to multiply each row with."""
+    scale = weight.flatten(1).abs().amax(1).clamp(min=torch.finfo(weight.dtype).tiny) / 127
+    return (weight / _by_row(scale, weight)).round().to(torch.int8), scale
+
+
+def _scaled(rounded: Tensor, scale: Tensor) -> Tensor:
+    return rounded.to(scale.dtype) * _by_row(scale, rounded)
+
+
+def _by_row(scale: Tensor, weight: Tensor) -> Tensor:
+    return scale.view(-1, *[1] * (weight.ndim - 1))
+
+
 def keep(configuration: Configuration, shape: tuple[int, int, int]) -> None:
-    """Round the weights of a finished run to float16 and put them where `pretrained` finds them.
+    """Round the weights of a finished run to eight bits and put them where `pretrained` finds them.
 
     Raises:
         InputError: the run was not trained here.
@@ -45,6 +71,11 @@ def keep(configuration: Configuration, shape: tuple[int, int, int]) -> None:
         tensors, _ = read_tensors(weights_path(configuration))
     except FileNotFoundError:
         raise InputError(f"there is no {weights_path(configuration)}: train that run first.") from None
-    rounded = {name: value.to(torch.float16) for name, value in tensors.items()}
+    kept = {}
+    for name, value in tensors.items():
+        if value.ndim > 1 and value.numel() >= _LARGE:
+            kept[name], kept[name + _SCALE] = _rounded(value)
+        else:
+            kept[name] = value
     stated = {"configuration": configuration.as_json(), "shape": list(shape)}
-    write_tensors(paths.weights() / f"{configuration.dataset}.safetensors", rounded, stated)
+    write_tensors(paths.weights() / f"{configuration.dataset}.safetensors", kept, stated)

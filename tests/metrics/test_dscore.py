@@ -8,6 +8,7 @@ from vitae import InputError, d_score, predictability
 from vitae.metrics import leak, neighbours
 from vitae.metrics.arrays import equal_frequency_classes
 from vitae.metrics.dci import disentanglement
+from vitae.metrics.dscore import least_beyond_chance, score_beyond
 
 
 @pytest.mark.parametrize(
@@ -125,3 +126,22 @@ def test_a_space_that_knows_nothing_leaks_nothing(factors):
     assert of_class.score < 0.03
     number = leak(codes[:2000], factors[:2000, 1], codes[2000:], factors[2000:, 1], is_class=False)
     assert (number.guessing, number.score) == (0.0, 0.0)
+
+
+def test_traces_of_chance_count_until_a_threshold_says_otherwise():
+    importance = np.array([[0.5, 0.004], [0.006, 0.3], [0.2, 0.1]])
+    assert score_beyond(importance, 0.0) == disentanglement(importance)[0]
+    # Two latents of one factor, and one of two, weighted by what they know; the binary entropy of 1/3 in bits.
+    entropy = -(np.log2(1 / 3) / 3 + 2 * np.log2(2 / 3) / 3)
+    assert score_beyond(importance, 0.01) == pytest.approx((0.5 + 0.3 + 0.3 * (1 - entropy)) / 1.1)
+    assert score_beyond(importance, 0.15) == 1.0
+    assert score_beyond(importance, 0.6) == 0.0
+
+
+def test_few_guessers_exceed_what_counts_as_beyond_chance():
+    assert least_beyond_chance(10_000) == pytest.approx(0.01)
+    hits = np.random.default_rng(0).binomial(2_000, 0.1, 20_000) / 2_000
+    gained = (hits - 0.1) / 0.9
+    # One in six lies above one standard error, one in 741 above three.
+    assert np.mean(gained > least_beyond_chance(2_000, errors=1)) == pytest.approx(0.159, abs=0.015)
+    assert 0 < np.mean(gained > least_beyond_chance(2_000)) < 0.003

@@ -66,3 +66,17 @@ def d_score(
             importance[i, j] = max(0.0, (hit - majority) / (1 - majority)) if majority < 1 else 0.0
     score, per_latent = disentanglement(importance)
     return DScore(score, importance, per_latent)
+
+
+def least_beyond_chance(images: int, errors: float = 3.0) -> float:
+    """The importance that a latent without knowledge exceeds only by great luck, for a factor of ten classes.
+
+    An accuracy over `images` of a guesser who is right in a tenth of cases has the standard error sqrt(0.09 / images);
+    this is `errors` of them, on the scale of importances.
+    """
+    return errors * np.sqrt(0.1 * 0.9 / images) / 0.9
+
+
+def score_beyond(importance: np.ndarray, least: float) -> float:
+    """D of an importance matrix, `latents x factors`, in which what is below `least` counts as nothing."""
+    return disentanglement(np.where(importance < least, 0.0, importance))[0]
