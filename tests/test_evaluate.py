@@ -185,3 +185,13 @@ def test_codes_are_of_images():
         evaluate.codes_of(lambda x: x, "mnist")
     with pytest.raises(InputError, match="there are no images"):
         evaluate.codes_of(lambda x: x, torch.empty((0, 1, 4, 4), dtype=torch.uint8))
+
+
+def test_reconstruction_is_the_squared_error_of_what_the_means_decode_to(images):
+    """Of a linear Gaussian model, whose posterior means are a projection of the image, shrunk."""
+    x, W = as_floats(images).flatten(1), linear_gaussian.W
+    shrunk = torch.diag(1 / (linear_gaussian.VARIANCE * linear_gaussian.PRECISION))
+    errors = (x - x @ W @ shrunk @ W.T).square().mean(1)
+    found = evaluate.reconstruction(linear_gaussian.model(), images)
+    assert found.mean == pytest.approx(float(errors.mean()))
+    assert found.standard_error == pytest.approx(float(errors.std()) / len(x) ** 0.5)

@@ -38,7 +38,7 @@ def test_the_model_of_mnist_knows_embedded_digits_as_its_record_says():
     assert elbo(model, test.images, seed=0).mean == pytest.approx(record["scores"]["test_elbo"]["mean"], abs=4)
 
 
-@pytest.mark.parametrize("dataset", ["smpl"])
+@pytest.mark.parametrize("dataset", ["dsprites", "smpl"])
 def test_models_of_generated_images_reach_the_elbo_of_their_record(dataset):
     """The first test images of the record, made anew: what differs is the sample, and the rounding."""
     images = load(dataset, "test", source="embedded", size=1000).images

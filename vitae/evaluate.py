@@ -28,7 +28,7 @@ _BYTES_A_PIXEL = 100
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over images in nats, with the standard error of that mean."""
+    """A mean over images, in nats unless said otherwise, with the standard error of that mean."""
 
     mean: float
     standard_error: float
@@ -126,6 +126,21 @@ def log_likelihood(
         for done in in_threads(fill, range(len(blocks))):
             bar.update(done)
     return Estimate.of(values)
+
+
+@torch.no_grad()
+def reconstruction(model: GenerativeModel, images: Tensor) -> Estimate:
+    """The squared error of a pixel's channel, in [0, 1], of images decoded from their posterior means.
+
+    Args:
+        images: uint8, `n x channels x height x width`, on the model's device.
+    """
+    model.eval()
+    errors = []
+    for block in images.split(_BATCH):
+        x = as_floats(block)
+        errors.append((model.decode(model.infer(x, None).samples) - x).square().flatten(1).mean(1))
+    return Estimate.of(torch.cat(errors).double())
 
 
 @torch.no_grad()

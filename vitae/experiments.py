@@ -269,7 +269,7 @@ EXPERIMENTS = {
             "full": {"schedule": Schedule(1), "train_size": 663_552, "test_size": 10_000, "samples": 100},
         },
         seeds={"smoke": 1, "quick": 1, "full": 5},
-        scores=("dci", "round trip"),
+        scores=("dci", "other scores", "round trip"),
     ),
     "smpl": Experiment(
         "Bodies",

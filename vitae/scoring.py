@@ -11,6 +11,10 @@ from vitae.data import Dataset
 from vitae.experiments import EXPERIMENTS, Configuration
 from vitae.metrics.dci import dci
 from vitae.metrics.dscore import d_score
+from vitae.metrics.factor_vae import factor_vae_score
+from vitae.metrics.mig import mig
+from vitae.metrics.modularity import modularity
+from vitae.metrics.sap import sap
 from vitae.metrics.separability import auc, separability
 from vitae.metrics.spaces import predictability
 from vitae.models import VITAE
@@ -112,6 +116,20 @@ def _dci(codes: Codes, model: GenerativeModel, seen: Dataset, unseen: Dataset) -
     }
 
 
+def _other_scores(codes: Codes, model: GenerativeModel, seen: Dataset, unseen: Dataset) -> dict:
+    """The scores that studies of disentanglement print beside DCI, and how well means are turned into images again."""
+    train, test = codes.together
+    how = {"classes": (True,) * len(seen.about), "names": seen.names}
+    both = np.vstack([train, test]), np.vstack([seen.factors, unseen.factors])
+    return {
+        "mig": mig(train, seen.factors, **how).score,
+        "modularity": modularity(train, seen.factors, **how).score,
+        "sap": sap(train, seen.factors, test=(test, unseen.factors), **how).score,
+        "factor_vae_score": factor_vae_score(*both, **how).score,
+        "reconstruction": dataclasses.asdict(evaluate.reconstruction(model, unseen.images)),
+    }
+
+
 def _separability(codes: Codes, model: GenerativeModel, seen: Dataset, unseen: Dataset) -> dict:
     """AUC of every class of every class factor, from each space and, of single latents, from each alone."""
     spaces, latents = codes.spaces, codes.together[1].T
@@ -150,6 +168,7 @@ def _round_trip(codes: Codes, model: GenerativeModel, seen: Dataset, unseen: Dat
 # What some datasets' experiments compute besides.
 EXTRA: dict[str, Callable[[Codes, GenerativeModel, Dataset, Dataset], dict]] = {
     "dci": _dci,
+    "other scores": _other_scores,
     "separability": _separability,
     "effects": _effects,
     "round trip": _round_trip,
