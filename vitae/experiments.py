@@ -260,6 +260,7 @@ EXPERIMENTS = {
             "appearance": 5,
             "perspective": 5,
             "perspective_decoder": "generators+hidden",
+            "start": 0.3,
             "widths": (256, 128),
             "widths_of_vae": (376, 188),
         },
