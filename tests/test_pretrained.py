@@ -20,7 +20,7 @@ def committed(dataset):
     return json.loads((ROOT / f"book/records/full/{dataset}/c-vitae-seed0.json").read_text())
 
 
-@pytest.mark.parametrize("dataset", sorted(path.stem for path in paths.weights().glob("*.safetensors")))
+@pytest.mark.parametrize("dataset", ["mnist", "dsprites", "smpl", "celeba"])
 def test_weights_are_of_the_committed_record_and_small(dataset):
     file = paths.weights() / f"{dataset}.safetensors"
     assert read_tensors(file)[1]["configuration"] == committed(dataset)["configuration"]
@@ -65,7 +65,7 @@ def test_rounding_moves_codes_by_little(monkeypatch, tmp_path):
     images = load("mnist", "test", source="embedded", size=50).images
     exact, rounded = (codes(model, images) for model in (exact, rounded))
     for space, values in exact.items():
-        np.testing.assert_allclose(rounded[space], values, atol=5e-2)
+        np.testing.assert_allclose(rounded[space], values, atol=2e-2)
         assert np.abs(rounded[space] - values).max() > 0
 
 
