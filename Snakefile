@@ -13,12 +13,15 @@ import re
 # As in vitae.experiments, and a test holds them together: importing it here would take longer than a build in which
 # nothing changed.
 MODELS = ["vae", "beta-vae", "beta-tcvae", "dip-vae-ii", "u-vitae", "c-vitae"]
-MODELS_OF = {"mnist": MODELS, "dsprites": MODELS, "smpl": MODELS, "celeba": ["vae", "c-vitae"]}
+MODELS_OF = {"mnist": MODELS, "dsprites": MODELS, "smpl": MODELS, "celeba": ["vae", "c-vitae"], "shapes3d": []}
 SEEDS = {
-    "smoke": {"mnist": 1, "dsprites": 1, "smpl": 1, "celeba": 1},
-    "quick": {"mnist": 1, "dsprites": 1, "smpl": 1, "celeba": 1},
-    "full": {"mnist": 5, "dsprites": 5, "smpl": 5, "celeba": 3},
+    "smoke": {"mnist": 1, "dsprites": 1, "smpl": 1, "celeba": 1, "shapes3d": 1},
+    "quick": {"mnist": 1, "dsprites": 1, "smpl": 1, "celeba": 1, "shapes3d": 1},
+    "full": {"mnist": 5, "dsprites": 5, "smpl": 5, "celeba": 3, "shapes3d": 3},
 }
+# What the table beside the sister systems has and the poster's has not, with the seeds of 3D Shapes.
+SISTERS = ["capacity-vae", "factor-vae", "devae", "devae-2", "did"]
+SISTERS_OF = {"dsprites": SISTERS, "shapes3d": ["beta-vae", "beta-tcvae"] + SISTERS}
 # C-VITAE on MNIST with other transformations than the affine one.
 COMPARED_TRANSFORMS = ["cpab", "affine+cpab"]
 COMPARED_SEEDS = {"smoke": 1, "quick": 1, "full": 3}
@@ -33,7 +36,7 @@ TRAINED = f"{os.path.expanduser(os.environ.get('VITAE_HOME', '.'))}/runs/trained
 
 # Each shows one dataset, and needs no run.
 DATASETS = ["digits", "sprites", "bodies", "faces", "rooms", "pictures"]
-NOTEBOOKS = ["transformations", "mnist", "dsprites", "smpl", "celeba", "quantitative", "claims", "tuning", "scores", "benchmarks"] + DATASETS
+NOTEBOOKS = ["transformations", "mnist", "dsprites", "smpl", "celeba", "quantitative", "claims", "tuning", "sisters", "scores", "benchmarks"] + DATASETS
 # Changing one of these changes what a run computes; plots, tables and the command line do not.
 RUN_CODE = [
     path
@@ -64,7 +67,11 @@ def jobs(models):
     return models if PROFILE == "full" else [",".join(models)]
 
 
-ROWS = {dataset: [trained(dataset, model) for model in jobs(models)] for dataset, models in MODELS_OF.items()}
+ROWS = {dataset: [trained(dataset, model) for model in jobs(models)] for dataset, models in MODELS_OF.items() if models}
+CHOSEN_SISTERS = str(config.get("seeds", f"0-{SEEDS[PROFILE]['shapes3d'] - 1}"))
+ROWS["sisters"] = [
+    trained(dataset, model, seeds=CHOSEN_SISTERS) for dataset, models in SISTERS_OF.items() for model in jobs(models)
+]
 COMPARED = [trained("mnist", "c-vitae", f"-transform={name}", CHOSEN_COMPARED) for name in COMPARED_TRANSFORMS]
 # The rows of faces once more, one seed, to compare likelihoods.
 OTHER_LIKELIHOOD = [trained("celeba", model, "-likelihood=bernoulli", "0-0") for model in jobs(MODELS_OF["celeba"])]
@@ -73,7 +80,7 @@ TABLES = ["mnist", "dsprites", "smpl"]
 
 wildcard_constraints:
     dataset="[a-z0-9]+",
-    model="[a-z,-]+",
+    model="[a-z0-9,-]+",
     changes=r"(-(transform|likelihood)=[a-z0-9+-]+)?",
     seeds=r"[0-9,-]+",
 
@@ -141,6 +148,9 @@ def needs_of(wildcards):
         # The committed records of profile full, and for the table those of this profile.
         committed = glob_wildcards("{path,book/records/full/.+[.]json}").path
         return committed + [path for dataset in TABLES for path in ROWS[dataset]] * (wildcards.notebook == "quantitative")
+    if wildcards.notebook == "sisters":
+        studied = glob_wildcards("{path,book/records/full/(dsprites|shapes3d)/.+[.]json}").path
+        return ROWS["sisters"] + ROWS["dsprites"] + studied
     return ROWS[wildcards.notebook] + OTHER_LIKELIHOOD * (wildcards.notebook == "celeba")
 
 

@@ -1,6 +1,7 @@
 """The verdicts, computed again from the committed records by another route: raw JSON and scipy's own t-tests."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,17 @@ HAIR = ("Black", "Blond", "Brown", "Gray")
 @pytest.fixture
 def found(monkeypatch):
     monkeypatch.setenv("VITAE_HOME", str(ROOT))
-    return {claim.name: claim for claim in claims.claims(claims.read())}
+    records = claims.read()
+    return {claim.name: claim for claim in claims.claims(records) + claims.claims_of_sisters(records)}
 
 
-def raw(dataset):
-    """(model, seed) -> scores of every run with the profile's own settings."""
+def raw(dataset, **changes):
+    """(model, seed) -> scores of every run with the profile's own settings but for some changes."""
     records = [json.loads(path.read_text()) for path in (FULL / dataset).glob("*.json")]
     return {
         (r["configuration"]["model"], r["configuration"]["seed"]): r["scores"]
         for r in records
-        if not r["configuration"]["overrides"]
+        if r["configuration"]["overrides"] == changes
     }
 
 
@@ -62,7 +64,7 @@ def test_conditional_above_unconditional(found, number):
 def test_leads(found, number):
     dataset = list(results.POSTER)[number]
     score, scores = results.D_SCORES[dataset], raw(dataset)
-    others = {model for model, _ in scores} - {"c-vitae"}
+    others = {model for model, _ in scores if model in results.POSTER[dataset]} - {"c-vitae"}
     means = {model: np.mean([s[score] for (m, _), s in scores.items() if m == model]) for model in others}
     expected = "not measured"
     if len(others) == 5:
@@ -106,6 +108,49 @@ def test_faces(found):
             between.append(hair["z_A"] - hair["z_P"])
     expected = [finding(values, 5) for values in times.values()] + [finding(areas, 0.75), finding(between, 0.15)]
     assert [part.finding for part in found["faces"].parts] == expected
+
+
+def between(dataset, ours, theirs, score, our_changes, their_changes):
+    """Differences of two rows with settings of their own, paired by seed."""
+    first, second = raw(dataset, **our_changes), raw(dataset, **their_changes)
+    seeds = [seed for model, seed in first if model == ours and (theirs, seed) in second]
+    pairs = [(first[ours, seed][score], second[theirs, seed][score]) for seed in seeds]
+    return [a["mean"] - b["mean"] if isinstance(a, dict) else a - b for a, b in pairs]
+
+
+def test_balance(found):
+    expected = []
+    for dataset in ("dsprites", "shapes3d"):
+        gap = partial(between, dataset, "devae-2", "beta-vae", our_changes={}, their_changes={"beta": 40.0})
+        expected.append(finding(gap(score="reconstruction"), 0, below=True))
+        expected += [finding(gap(score=score), -0.05) for score in ("mig", "dci", "sap")]
+    assert [part.finding for part in found["balance"].parts] == expected
+
+
+def test_wide_and_independence(found):
+    did = partial(between, "dsprites", "did", "did", our_changes={})
+    wide = {"appearance": 50, "perspective": 50}
+    for number, score in enumerate(("mig", "dci")):
+        gap = between("dsprites", "devae-2", "devae-2", score, wide, {})
+        assert found["wide"].parts[number].finding == finding(gap, -0.05)
+        without = finding(did(score=score, their_changes={"difference": 0.0}), 0)
+        replaced = finding(did(score=score, their_changes={"difference": 0.0, "independence": 1.0}), 0)
+        assert found["independence"].parts[number].finding == without
+        assert found["independence"].parts[2 + number].finding == replaced
+
+
+def test_difference(found):
+    expected = []
+    for dataset in ("dsprites", "shapes3d"):
+        for score in ("mig", "dci", "sap"):
+            means = {
+                row: np.mean([s[score] for (m, _), s in raw(dataset).items() if m == row] or [np.nan])
+                for row in ("beta-vae", "beta-tcvae", "factor-vae", "did")
+            }
+            best = max(("beta-vae", "beta-tcvae", "factor-vae"), key=lambda row: means[row])
+            gap = between(dataset, "did", best, score, {}, {})
+            expected.append(finding(gap, 0) if not np.isnan(list(means.values())).any() else "not measured")
+    assert [part.finding for part in found["difference"].parts] == expected
 
 
 def test_verdicts_follow_from_the_findings(found):

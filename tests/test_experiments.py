@@ -20,10 +20,12 @@ from vitae.train import NonFiniteLoss
 SHAPE = (1, 28, 28)
 
 
-SHAPES = {"mnist": SHAPE, "dsprites": (1, 64, 64), "smpl": (1, 64, 64), "celeba": (3, 64, 64), "folder": (3, 64, 64)}
+SHAPES = {"mnist": SHAPE, "dsprites": (1, 64, 64), "smpl": (1, 64, 64)} | dict.fromkeys(
+    ("celeba", "shapes3d", "folder"), (3, 64, 64)
+)
 
 
-@pytest.mark.parametrize("dataset", experiments.EXPERIMENTS)
+@pytest.mark.parametrize("dataset", [name for name, each in experiments.EXPERIMENTS.items() if each.models])
 def test_all_rows_have_the_same_size_latents_likelihood_and_schedule(dataset):
     rows = experiments.EXPERIMENTS[dataset].models
     models = {row: build(configure(dataset, row, "full"), SHAPES[dataset]) for row in rows}
@@ -34,8 +36,25 @@ def test_all_rows_have_the_same_size_latents_likelihood_and_schedule(dataset):
     assert len({configure(dataset, row, "full").schedule for row in rows}) == 1
 
 
-@pytest.mark.parametrize("architecture", experiments.ARCHITECTURES)
-@pytest.mark.parametrize("objective", experiments.STRENGTHS)
+@pytest.mark.parametrize("dataset", ["dsprites", "shapes3d"])
+@pytest.mark.parametrize("row", experiments.SISTERS)
+def test_sisters_read_and_draw_with_the_networks_of_the_vae(dataset, row):
+    vae, sister = (build(configure(dataset, name, "full"), SHAPES[dataset]) for name in ("vae", row))
+
+    def sizes(model):
+        return [sum(p.numel() for p in part.parameters()) for part in (model.encoder, model.decoder)]
+
+    # DeVAE's decoder also gets the embedding that tells which space a code is of.
+    assert sizes(sister) == pytest.approx(sizes(vae), rel=0.02)
+    assert sister.spaces == vae.spaces
+    own = configure(dataset, row, "full").schedule
+    common = configure(dataset, "vae", "full").schedule
+    changed = {name for name, value in vars(own).items() if value != getattr(common, name)}
+    assert changed == ({"learning_rate", "batch"} if row == "did" else set())
+
+
+@pytest.mark.parametrize("architecture", ["vae", "u-vitae", "c-vitae"])
+@pytest.mark.parametrize("objective", ["elbo", "beta", "beta-tc", "dip-ii", "capacity"])
 def test_any_architecture_with_any_objective(architecture, objective):
     configuration = configure("mnist", f"{architecture}+{objective}", "smoke")
     assert experiments.architecture_and_objective(configuration.model) == (architecture, objective)

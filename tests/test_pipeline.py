@@ -8,23 +8,33 @@ from pathlib import Path
 import pytest
 
 from vitae import results
-from vitae.experiments import COMPARED_SEEDS, COMPARED_TRANSFORMS, EXPERIMENTS, PROFILES, ROWS
+from vitae.experiments import COMPARED_SEEDS, COMPARED_TRANSFORMS, EXPERIMENTS, PROFILES, ROWS, SISTERS
 
 ROOT = Path(__file__).resolve().parent.parent
 SNAKEFILE = (ROOT / "Snakefile").read_text()
 
 
 def literal(name):
-    """A constant of the Snakefile; another constant may stand in it."""
+    """A constant of the Snakefile; MODELS and SISTERS may stand in others."""
     text = re.search(rf"^{name} = (.+?)(?=^\S[^\n]* = |^\n)", SNAKEFILE, flags=re.MULTILINE | re.DOTALL)[1]
-    text = re.sub(r"\bMODELS\b", lambda match: repr(literal("MODELS")), text) if name != "MODELS" else text
-    return ast.literal_eval(re.sub(r"^#.*$", "", text, flags=re.MULTILINE).strip())
+    text = re.sub(r"^#.*$", "", text, flags=re.MULTILINE).strip()
+    if name in ("MODELS", "SISTERS"):
+        return ast.literal_eval(text)
+    return eval(text, {"__builtins__": {}}, {other: literal(other) for other in ("MODELS", "SISTERS")})
+
+
+def sisters():
+    """dataset -> the rows of the sister systems' table that no other table has."""
+    declared = {name: experiment for name, experiment in EXPERIMENTS.items() if experiment.sisters}
+    return {name: [row for row in e.sisters if row not in e.models] for name, e in declared.items()}
 
 
 def test_the_pipeline_runs_the_rows_seeds_and_notebooks_that_there_are():
     assert literal("MODELS") == list(ROWS)
     declared = {name: experiment for name, experiment in EXPERIMENTS.items() if name != "folder"}
     assert literal("MODELS_OF") == {name: list(experiment.models) for name, experiment in declared.items()}
+    assert literal("SISTERS") == list(SISTERS)
+    assert literal("SISTERS_OF") == sisters()
     assert literal("SEEDS") == {
         profile: {name: experiment.seeds[profile] for name, experiment in declared.items()} for profile in PROFILES
     }
@@ -56,6 +66,7 @@ def test_all_seeds_of_a_model_are_one_job_here_and_on_a_cluster(executor):
     compared = [("mnist", "c-vitae", f"-transform={name}") for name in COMPARED_TRANSFORMS if name != "affine"]
     compared += [("celeba", row, "-likelihood=bernoulli") for row in EXPERIMENTS["celeba"].models]
     rows = [(name, row, "") for name, models in literal("MODELS_OF").items() for row in models]
+    rows += [(name, row, "") for name, models in sisters().items() for row in models]
     assert sorted(trained) == sorted(rows + compared)
     assert all("seeds=0-9" in job for job in jobs if "-likelihood" not in job)
     assert all(("slurm_partition=gpu" in job and "gpu=1" in job) == ("slurm" in executor) for job in jobs)
@@ -65,8 +76,9 @@ def test_all_seeds_of_a_model_are_one_job_here_and_on_a_cluster(executor):
 @pytest.mark.parametrize("profile", ["smoke", "quick"])
 def test_outside_profile_full_all_models_of_a_dataset_are_one_job(profile):
     said = planned("--cores", "2", "--config", f"profile={profile}", "--", "runs")
-    trained = re.findall(r"dataset=([^,]+), model=([a-z,-]+), changes=([^,]*), seeds=", said)
-    rows = [(name, ",".join(models), "") for name, models in literal("MODELS_OF").items()]
+    trained = re.findall(r"dataset=([^,]+), model=([a-z0-9,-]+), changes=([^,]*), seeds=", said)
+    rows = [(name, ",".join(models), "") for name, models in literal("MODELS_OF").items() if models]
+    rows += [(name, ",".join(models), "") for name, models in sisters().items()]
     compared = [("mnist", "c-vitae", f"-transform={name}") for name in COMPARED_TRANSFORMS if name != "affine"]
     compared.append(("celeba", ",".join(EXPERIMENTS["celeba"].models), "-likelihood=bernoulli"))
     assert sorted(set(trained)) == sorted(rows + compared)
@@ -88,7 +100,7 @@ def test_ci_looks_for_every_page_and_for_every_figure_that_a_notebook_makes():
 def test_committed_figures_of_the_records_show_all_of_them(monkeypatch, dataset):
     """`papermill notebooks/quantitative.ipynb -p profile full` draws them again after records were added."""
     monkeypatch.setenv("VITAE_HOME", str(ROOT))
-    runs = {record["run"] for record in results.load("full", dataset)}
+    runs = {record["run"] for record in results.load("full", dataset, results.POSTER[dataset])}
     figure = ROOT / f"figures/full/quantitative-beside-the-poster-{dataset}.json"
     assert (set(json.loads(figure.read_text())["runs"]) if figure.exists() else set()) == runs
 
@@ -125,6 +137,6 @@ def test_committed_records_are_of_the_schema_profile_and_settings_that_are_decla
         again = configure(dataset, stated["model"], "full", stated["seed"], **stated["overrides"])
         assert stated == again.as_json(), path
         if not stated["overrides"]:
-            assert stated["model"] in EXPERIMENTS[dataset].models
+            assert stated["model"] in (*EXPERIMENTS[dataset].models, *EXPERIMENTS[dataset].sisters)
             for size, name in (("train", "train_size"), ("evaluated", "test_size")):
                 assert record["data"][size] == (stated[name] or record["data"][size])

@@ -1,4 +1,6 @@
-"""The poster's sentences that can be tested, and what has to be measured for each; `results.Claim` has the rule.
+"""Sentences of the poster and of the sister systems' abstracts that can be tested, and what is measured for each.
+
+The rule is `results.Claim`'s.
 
 Thresholds were written before the records that are judged by them, and stand here so that nobody moves them.
 """
@@ -18,11 +20,27 @@ _DATASETS = ("mnist", "dsprites", "smpl", "celeba")
 _HAIR = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
 _TIMES = 5.0
 
+# The sister systems: what their abstracts compare by, the beta of the space that DeVAE's narrowest is, how much of a
+# score may be lost where nothing should be, and whom DiD is to be above.
+_SISTERS_DATASETS = ("dsprites", "shapes3d")
+_SCORES = {"mig": "MIG", "dci": "DCI", "sap": "SAP"}
+_NARROWEST = 40.0
+_NO_WORSE = 0.05
+_MAINSTREAM = ("beta-vae", "beta-tcvae", "factor-vae")
+# What DiD has in place of the contrastive loss of differences.
+_IN_PLACE = {"nothing": {}, "total correlation": {"independence": 1.0}}
+
 
 def read() -> Records:
-    """The full records of all datasets, those of C-VITAE with CPAB on MNIST under `mnist, cpab`."""
-    found = {dataset: results.load("full", dataset) for dataset in _DATASETS}
-    return found | {"mnist, cpab": results.load("full", "mnist", transform="cpab")}
+    """The full records of all datasets, and of runs with something changed under names such as `mnist, cpab`."""
+    found = {dataset: results.load("full", dataset) for dataset in (*_DATASETS, "shapes3d")}
+    found["mnist, cpab"] = results.load("full", "mnist", transform="cpab")
+    for dataset in _SISTERS_DATASETS:
+        found[f"{dataset}, narrowest"] = results.load("full", dataset, beta=_NARROWEST)
+    found["dsprites, wide"] = results.load("full", "dsprites", appearance=50, perspective=50)
+    for place, changes in _IN_PLACE.items():
+        found[f"dsprites, {place}"] = results.load("full", "dsprites", difference=0.0, **changes)
+    return found
 
 
 def claims(records: Records) -> list[Claim]:
@@ -126,6 +144,43 @@ def claims(records: Records) -> list[Claim]:
     ]
 
 
+def claims_of_sisters(records: Records) -> list[Claim]:
+    """What the abstracts of DeVAE and DiD say, with its parts, from records by dataset; see `read`."""
+    both = [(name, score) for name, score in _SCORES.items() if name != "sap"]
+    return [
+        Claim(
+            "balance",
+            "DeVAE balances disentanglement and reconstruction (its abstract): it draws better than the β-VAE of its "
+            "narrowest space and disentangles as well.",
+            tuple(part for dataset in _SISTERS_DATASETS for part in _balance(records, dataset)),
+            "sisters",
+        ),
+        Claim(
+            "wide",
+            "DeVAE tolerates high-dimensional latent spaces (its abstract).",
+            tuple(_tolerates_width(records, name, score) for name, score in both),
+            "sisters",
+        ),
+        Claim(
+            "difference",
+            "DiD is above the usual methods in various scores of disentanglement, on dSprites and 3D Shapes (its "
+            "abstract).",
+            tuple(
+                _did_above_best(records, dataset, name, score)
+                for dataset in _SISTERS_DATASETS
+                for name, score in _SCORES.items()
+            ),
+            "sisters",
+        ),
+        Claim(
+            "independence",
+            "Learning differences is what disentangles, not making latents independent (DiD's abstract).",
+            tuple(_without_difference(records, place, name, score) for place in _IN_PLACE for name, score in both),
+            "sisters",
+        ),
+    ]
+
+
 def _of(records: Records, dataset: str, number: Callable[[dict], float], model: str = "c-vitae") -> Interval | None:
     found = results.by_seed(records[dataset], model, number)
     return Interval.of(list(found.values())) if found else None
@@ -204,8 +259,41 @@ def _hair_gap(record: dict) -> float:
 
 def _against_cpab(records: Records, model: str) -> Interval | None:
     """D_score on MNIST: of the affine model less C-VITAE with CPAB's, or that less the VAE's; paired by seed."""
-    cpab = results.by_seed(records["mnist, cpab"], "c-vitae", lambda record: results.value(record, "d_score"))
-    other = results.by_seed(records["mnist"], model, lambda record: results.value(record, "d_score"))
-    sign = 1 if model == "c-vitae" else -1
-    shared = sorted(cpab.keys() & other.keys())
-    return Interval.of([sign * (other[seed] - cpab[seed]) for seed in shared]) if shared else None
+    affine, cpab = records["mnist"], records["mnist, cpab"]
+    if model == "c-vitae":
+        return results.paired(affine, "c-vitae", "c-vitae", "d_score", cpab)
+    return results.paired(cpab, "c-vitae", model, "d_score", affine)
+
+
+def _balance(records: Records, dataset: str) -> list[Part]:
+    """DeVAE's pictures and scores against those of the beta-VAE that its narrowest space would be alone."""
+    title, narrow = EXPERIMENTS[dataset].title, records[f"{dataset}, narrowest"]
+
+    def gap(name: str) -> Interval | None:
+        return results.paired(records[dataset], "devae-2", "beta-vae", name, narrow)
+
+    compared = f"of DeVAE less that of β-VAE with β = {_NARROWEST:g}"
+    return [
+        Part(f"{title}: squared error of a pixel {compared}", gap("reconstruction"), 0, True, digits=5),
+        *(Part(f"{title}: {score} {compared}", gap(name), -_NO_WORSE) for name, score in _SCORES.items()),
+    ]
+
+
+def _tolerates_width(records: Records, name: str, score: str) -> Part:
+    gap = results.paired(records["dsprites, wide"], "devae-2", "devae-2", name, records["dsprites"])
+    return Part(f"dSprites: {score} of DeVAE with 100 latents less with 10", gap, -_NO_WORSE)
+
+
+def _did_above_best(records: Records, dataset: str, name: str, score: str) -> Part:
+    found = results.intervals(records[dataset], name)
+    known = [model for model in _MAINSTREAM if model in found]
+    if "did" not in found or len(known) < len(_MAINSTREAM):
+        return Part(f"{EXPERIMENTS[dataset].title}: {score} of DiD less that of the best other", None, 0)
+    best = max(known, key=lambda model: found[model].mean)
+    gap = results.paired(records[dataset], "did", best, name)
+    return Part(f"{EXPERIMENTS[dataset].title}: {score} of DiD less that of {printed_name(best)}", gap, 0)
+
+
+def _without_difference(records: Records, place: str, name: str, score: str) -> Part:
+    gap = results.paired(records["dsprites"], "did", "did", name, records[f"dsprites, {place}"])
+    return Part(f"dSprites: {score} of DiD less that with {place}", gap, 0)

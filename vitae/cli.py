@@ -143,6 +143,13 @@ def _parser() -> argparse.ArgumentParser:
         ("samples", int, "K of the importance-weighted log p(x)"),
         ("beta", _numbers, "strength of beta and beta-tc"),
         ("strength", _numbers, "strength of dip-ii"),
+        ("gamma", _numbers, "strength of factor, and of capacity's penalty"),
+        ("capacity", _numbers, "nats that capacity lets the KL grow to"),
+        ("beta-1", _numbers, "strength of the KL of DeVAE's widest space"),
+        ("beta-2", _numbers, "of its second"),
+        ("beta-3", _numbers, "of its third"),
+        ("difference", _numbers, "weight of DiD's contrastive loss"),
+        ("independence", _numbers, "weight of the total correlation that may stand in its place"),
         ("precision", str, f"of matrix products in training: {', '.join(PRECISIONS)} (default float32)"),
     ):
         settings.add_argument(f"--{name}", type=kind, help=text, metavar="LIST" if kind is _numbers else None)

@@ -5,21 +5,23 @@ A row of a table is an architecture and an objective. The six rows of the poster
 """
 
 import dataclasses
+import itertools
 import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vitae import paths
 from vitae.compute import PRECISIONS
-from vitae.data import DATASETS, MNIST, Dataset, load
+from vitae.data import MNIST, Dataset, load
 from vitae.errors import InputError, require_known, require_number
 from vitae.likelihoods import Bernoulli, GaussianPixels
-from vitae.models import VAE, VITAE
+from vitae.models import VAE, VITAE, DeVAE, DiD, FactorVAE
 from vitae.models.base import GenerativeModel
 from vitae.nets import (
     ConvDecoder,
@@ -30,14 +32,11 @@ from vitae.nets import (
     SeparateMLPEncoder,
     Shape,
 )
-from vitae.objectives import OBJECTIVES
 from vitae.randomness import stream
 from vitae.schedule import Schedule
 from vitae.transforms import Transformation, transformation_named
 
 PROFILES = ("smoke", "quick", "full")
-ARCHITECTURES = ("vae", "u-vitae", "c-vitae")
-
 # The transformations that the book compares in C-VITAE on MNIST, and over how many seeds.
 COMPARED_TRANSFORMS = ("affine", "cpab", "affine+cpab")
 COMPARED_SEEDS = {"smoke": 1, "quick": 1, "full": 3}
@@ -48,6 +47,11 @@ STRENGTHS: dict[str, dict[str, float]] = {
     "beta": {"beta": 4.0},
     "beta-tc": {"beta": 6.0},
     "dip-ii": {"strength": 10.0},
+    "capacity": {"gamma": 100.0, "capacity": 25.0},
+    "factor": {"gamma": 35.0},
+    "decremental": {"beta_1": 1.0, "beta_2": 10.0, "beta_3": 40.0},
+    "decremental-2": {"beta_1": 1.0, "beta_2": 40.0},
+    "difference": {"difference": 1.0, "independence": 0.0},
 }
 
 # The rows of the poster's table: name -> (as it is printed, architecture, objective).
@@ -60,6 +64,16 @@ ROWS = {
     "c-vitae": ("C-VITAE", "c-vitae", "elbo"),
 }
 
+# The rows of the sister systems' table that the poster's has not.
+SISTERS = {
+    "capacity-vae": ("β-VAE, capacity", "vae", "capacity"),
+    "factor-vae": ("FactorVAE", "factor-vae", "factor"),
+    "devae": ("DeVAE [1, 10, 40]", "devae", "decremental"),
+    "devae-2": ("DeVAE [1, 40]", "devae", "decremental-2"),
+    "did": ("DiD", "did", "difference"),
+}
+_NAMED = ROWS | SISTERS
+
 NETWORKS = {
     "mlp": (MLPEncoder, MLPDecoder, "hidden"),
     "mlp-separate": (SeparateMLPEncoder, MLPDecoder, "hidden"),
@@ -68,6 +82,9 @@ NETWORKS = {
 PERSPECTIVE_DECODERS = ("generators", "generators+hidden", "linear", "hidden")
 LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": GaussianPixels}
 
+
+# Numbers that tell DeVAE's decoder which space a code is of, and in which DiD embeds a difference.
+_EMBEDDING, _DIFFERENCES = 8, 16
 
 # A code larger than any image of the book is a slip of the keyboard.
 _MOST_LATENTS = 10_000
@@ -85,20 +102,21 @@ def choose_profile(name: str = "") -> str:
 def architecture_and_objective(model: str) -> tuple[str, str]:
     """What a row's name stands for: one of the six, or `architecture+objective`."""
     model = str(model)
-    if model in ROWS:
-        return ROWS[model][1:]
-    if "+" in model:
-        architecture, objective = model.split("+", 1)
-        return require_known("architecture", architecture, ARCHITECTURES), require_known(
-            "objective", objective, OBJECTIVES
-        )
-    require_known("model", model, ROWS)
-    raise AssertionError("unreachable")
+    if "+" not in model:
+        return _NAMED[require_known("model", model, _NAMED)][1:]
+    architecture, objective = model.split("+", 1)
+    require_known("architecture", architecture, ARCHITECTURES)
+    require_known("objective", objective, STRENGTHS)
+    own = ARCHITECTURES[architecture].objectives
+    if (own or objective in _OWNED) and objective not in own:
+        fitting = own or tuple(name for name in STRENGTHS if name not in _OWNED)
+        raise InputError(f"{architecture} cannot be trained by {objective}: choose one of {', '.join(fitting)}.")
+    return architecture, objective
 
 
 def printed_name(model: str) -> str:
     """A row's name as it stands in tables and figures."""
-    return ROWS[model][0] if model in ROWS else model
+    return _NAMED[model][0] if model in _NAMED else model
 
 
 @dataclass(frozen=True)
@@ -163,6 +181,11 @@ class Configuration:
                 raise InputError(f"{name} must be at most {_MOST_LATENTS:,}, got {getattr(self, name):,}.")
         for name, value in self.strength.items():
             require_number(name, value, 0)
+        betas = [value for name, value in sorted(self.strength.items()) if name.startswith("beta_")]
+        if any(first >= second for first, second in itertools.pairwise(betas)):
+            raise InputError(
+                f"DeVAE's betas must increase from space to space, got {', '.join(f'{b:g}' for b in betas)}."
+            )
         if not isinstance(self.hold_out, bool):
             raise InputError(f"hold_out must be True or False, got {self.hold_out!r}.")
         require_known("dataset", self.dataset, EXPERIMENTS)
@@ -204,6 +227,8 @@ class Experiment:
         profiles: profile -> further settings.
         seeds: profile -> how many seeds its table has.
         models: the rows of its table.
+        sisters: the rows of its table beside the sister systems.
+        schedules: architecture -> what its training has unlike the others'.
         scores: what is computed beside the scores that all datasets have, see `scoring.EXTRA`.
     """
 
@@ -213,6 +238,8 @@ class Experiment:
     profiles: dict[str, dict]
     seeds: dict[str, int]
     models: tuple[str, ...] = tuple(ROWS)
+    sisters: tuple[str, ...] = ()
+    schedules: dict[str, dict[str, float]] = field(default_factory=dict)
     scores: tuple[str, ...] = ()
 
 
@@ -239,7 +266,6 @@ _FACES = {
     "models": ("vae", "c-vitae"),
     "scores": ("separability", "effects", "round trip"),
 }
-# A dataset of the registry without an entry here can be loaded, drawn and exported, and has no experiment yet.
 EXPERIMENTS = {
     "mnist": Experiment(
         "MNIST",
@@ -270,6 +296,8 @@ EXPERIMENTS = {
             "full": {"schedule": Schedule(1), "train_size": 663_552, "test_size": 10_000, "samples": 100},
         },
         seeds={"smoke": 1, "quick": 1, "full": 5},
+        sisters=("vae", "beta-vae", "beta-tcvae", *SISTERS, "c-vitae"),
+        schedules={"did": {"learning_rate": 3e-4, "batch": 64}},
         scores=("dci", "other scores", "round trip"),
     ),
     "smpl": Experiment(
@@ -303,6 +331,27 @@ EXPERIMENTS = {
         seeds={"smoke": 1, "quick": 1, "full": 3},
         **_FACES,
     ),
+    "shapes3d": Experiment(
+        "3D Shapes",
+        _loader("shapes3d"),
+        {
+            "appearance": 5,
+            "perspective": 5,
+            "network": "conv",
+            "widths": (12, 24, 48),
+            "widths_of_vae": (16, 32, 64),
+        },
+        {
+            "smoke": {"schedule": Schedule(2, batch=32), "train_size": 200, "test_size": 100, "samples": 4},
+            "quick": {"schedule": Schedule(2, batch=64), "train_size": 2_000, "test_size": 500, "samples": 5},
+            "full": {"schedule": Schedule(3, batch=128), "train_size": 60_000, "test_size": 10_000, "samples": 10},
+        },
+        seeds={"smoke": 1, "quick": 1, "full": 3},
+        models=(),
+        sisters=("beta-vae", "beta-tcvae", *SISTERS),
+        schedules={"did": {"learning_rate": 1e-3, "batch": 32}},
+        scores=("dci", "other scores"),
+    ),
     "folder": Experiment(
         "Own images",
         _loader("folder", (64, 64)),
@@ -332,7 +381,8 @@ _OWN_SETTINGS = (
     "start",
     "limit",
 )
-SETTINGS = _SCHEDULE_SETTINGS + _OWN_SETTINGS + ("beta", "strength")
+_STRENGTH_SETTINGS = tuple(dict.fromkeys(name for strength in STRENGTHS.values() for name in strength))
+SETTINGS = _SCHEDULE_SETTINGS + _OWN_SETTINGS + _STRENGTH_SETTINGS
 
 
 def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, **changes) -> Configuration:
@@ -344,16 +394,12 @@ def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, *
     Raises:
         InputError: an unknown name, or a value that makes no sense.
     """
-    if dataset in DATASETS and dataset not in EXPERIMENTS:
-        raise InputError(
-            f"models are trained on {', '.join(EXPERIMENTS)}; {dataset} can be loaded and looked at, see "
-            f"'vitae data {dataset}'."
-        )
     require_known("dataset", dataset, EXPERIMENTS)
     require_known("profile", profile, PROFILES)
     architecture, objective = architecture_and_objective(model)
     settings = EXPERIMENTS[dataset].settings | EXPERIMENTS[dataset].profiles[profile]
-    base = Configuration(dataset, model, profile, seed, strength=dict(STRENGTHS[objective]), **settings)
+    schedule = dataclasses.replace(settings.pop("schedule"), **EXPERIMENTS[dataset].schedules.get(architecture, {}))
+    base = Configuration(dataset, model, profile, seed, schedule, strength=dict(STRENGTHS[objective]), **settings)
 
     schedule, own, strength, overrides = {}, {}, dict(base.strength), {}
     for name, value in changes.items():
@@ -370,7 +416,11 @@ def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, *
             raise InputError(f"the objective of {model} has no {name}: it belongs to another objective.")
         if isinstance(current, float) and isinstance(value, int):
             value = float(value)
-        if name in ("transform", "perspective_decoder") and value not in (None, current) and architecture == "vae":
+        if (
+            name in ("transform", "perspective_decoder")
+            and value not in (None, current)
+            and not architecture.endswith("vitae")
+        ):
             raise InputError(f"the architecture of {model} has one latent space and no transformation.")
         if value is not None and value != current:
             place[name] = overrides[name] = value
@@ -383,27 +433,79 @@ def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, *
 
 def build(configuration: Configuration, shape: Shape) -> GenerativeModel:
     """The configuration's model with its initial weights, on the CPU."""
-    encoder, decoder, size_name = NETWORKS[configuration.network]
     architecture, _ = architecture_and_objective(configuration.model)
-    likelihood = LIKELIHOODS[configuration.likelihood]()
-    d_A, d_P = configuration.appearance, configuration.perspective
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream(configuration.seed, "weights"))
-        if architecture == "vae":
-            size = {size_name: configuration.widths_of_vae}
-            return VAE(encoder(shape, d_A + d_P, **size), decoder(shape, d_A + d_P, **size), likelihood, d_A + d_P)
-        size = {size_name: configuration.widths}
-        transformation = transformation_named(configuration.transform)
-        return VITAE(
-            encoder(shape, d_A, **size),
-            encoder(shape, d_P, **size),
-            decoder(shape, d_A, **size),
-            _perspective_decoder(configuration, transformation),
-            transformation,
-            likelihood,
-            {"z_A": d_A, "z_P": d_P},
-            conditional=architecture == "c-vitae",
-        )
+        return ARCHITECTURES[architecture].build(configuration, shape)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a model with one latent space is made of."""
+
+    encoder: nn.Module
+    decoder: nn.Module
+    likelihood: nn.Module
+    latents: int
+
+
+def _parts(configuration: Configuration, shape: Shape, decoder_also_gets: int = 0) -> _Parts:
+    encoder, decoder, size_name = NETWORKS[configuration.network]
+    size = {size_name: configuration.widths_of_vae}
+    latents = configuration.appearance + configuration.perspective
+    return _Parts(
+        encoder(shape, latents, **size),
+        decoder(shape, latents + decoder_also_gets, **size),
+        LIKELIHOODS[configuration.likelihood](),
+        latents,
+    )
+
+
+def _vae(configuration: Configuration, shape: Shape) -> GenerativeModel:
+    return VAE(**vars(_parts(configuration, shape)))
+
+
+def _factor_vae(configuration: Configuration, shape: Shape) -> GenerativeModel:
+    return FactorVAE(**vars(_parts(configuration, shape)))
+
+
+def _devae(configuration: Configuration, shape: Shape) -> GenerativeModel:
+    parts = _parts(configuration, shape, decoder_also_gets=_EMBEDDING)
+    return DeVAE(**vars(parts), stages=len(configuration.strength), embedding=_EMBEDDING)
+
+
+def _did(configuration: Configuration, shape: Shape) -> GenerativeModel:
+    channels, height, width = shape
+    return DiD(
+        **vars(_parts(configuration, shape)),
+        critic=_reader(configuration, shape, 1),
+        difference=_reader(configuration, (2 * channels, height, width), _DIFFERENCES),
+    )
+
+
+def _reader(configuration: Configuration, shape: Shape, numbers: int) -> nn.Module:
+    """A network like the encoder, from images to so many numbers."""
+    encoder, _, size_name = NETWORKS[configuration.network]
+    like = encoder(shape, numbers, **{size_name: configuration.widths_of_vae})
+    return nn.Sequential(like.trunk, nn.Linear(like.head.in_features, numbers))
+
+
+def _vitae(configuration: Configuration, shape: Shape, conditional: bool) -> GenerativeModel:
+    encoder, decoder, size_name = NETWORKS[configuration.network]
+    likelihood = LIKELIHOODS[configuration.likelihood]()
+    d_A, d_P = configuration.appearance, configuration.perspective
+    size = {size_name: configuration.widths}
+    transformation = transformation_named(configuration.transform)
+    return VITAE(
+        encoder(shape, d_A, **size),
+        encoder(shape, d_P, **size),
+        decoder(shape, d_A, **size),
+        _perspective_decoder(configuration, transformation),
+        transformation,
+        likelihood,
+        {"z_A": d_A, "z_P": d_P},
+        conditional=conditional,
+    )
 
 
 def _perspective_decoder(configuration: Configuration, transformation: Transformation) -> ParameterDecoder:
@@ -414,6 +516,30 @@ def _perspective_decoder(configuration: Configuration, transformation: Transform
     if starts != "hidden" and not bent:
         how["hidden"] = ()
     return ParameterDecoder(configuration.perspective, transformation.dim, **how)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How a model is made, and what belongs to it.
+
+    Attributes:
+        build: from a configuration and the images' shape.
+        objectives: the only ones that it can be trained by, which no other can; none for those of all.
+    """
+
+    build: Callable[[Configuration, Shape], GenerativeModel]
+    objectives: tuple[str, ...] = ()
+
+
+ARCHITECTURES = {
+    "vae": Architecture(_vae),
+    "u-vitae": Architecture(partial(_vitae, conditional=False)),
+    "c-vitae": Architecture(partial(_vitae, conditional=True)),
+    "factor-vae": Architecture(_factor_vae, ("factor",)),
+    "devae": Architecture(_devae, ("decremental", "decremental-2")),
+    "did": Architecture(_did, ("difference",)),
+}
+_OWNED = {objective for architecture in ARCHITECTURES.values() for objective in architecture.objectives}
 
 
 def configuration_of(record: dict) -> Configuration:

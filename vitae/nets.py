@@ -42,6 +42,24 @@ class Gaussian:
         """KL(q || N(0, I)) in nats, latent by latent, `batch x latents`."""
         return 0.5 * (self.mean**2 + self.log_variance.exp() - 1 - self.log_variance)
 
+    def total_correlation(self, z: Tensor) -> Tensor:
+        """Minibatch-weighted estimate of TC = KL(q(z) || prod_j q(z_j)) in nats (Chen et al., 2018, section 4.1).
+
+        The densities of the aggregate posterior are averages over the batch, log 1/B sum_k q(z_i | x_k). The paper's
+        weight 1 / (N B) with the size N of the data set would leave a constant (d - 1) ln(N) behind; it changes no
+        gradient, and without it the estimate is near zero for independent latents. Each image is in its own average,
+        so posteriors that are narrow compared with their spacing give an overestimate: a number to train with and to
+        watch, not a measurement.
+
+        Args:
+            z: one draw from each, `batch x latents`.
+        """
+        pairwise = Gaussian(self.mean[None], self.log_variance[None]).log_prob(z[:, None])
+        log_batch = math.log(len(z))
+        log_joint = pairwise.sum(2).logsumexp(1) - log_batch
+        log_marginals = (pairwise.logsumexp(1) - log_batch).sum(1)
+        return (log_joint - log_marginals).mean()
+
     def repeat(self, times: int) -> "Gaussian":
         """Each row `times` times in a row: image-major order, as `torch.repeat_interleave`."""
         return Gaussian(self.mean.repeat_interleave(times, 0), self.log_variance.repeat_interleave(times, 0))
@@ -88,6 +106,11 @@ def _perceptron(widths: list[int]) -> list[nn.Module]:
     for inputs, outputs in itertools.pairwise(widths):
         layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.1, inplace=True)]
     return layers
+
+
+def perceptron(inputs: int, hidden: tuple[int, ...], outputs: int) -> nn.Sequential:
+    """Fully connected layers from `batch x inputs` to `batch x outputs`, the last one without an activation."""
+    return nn.Sequential(*_perceptron([inputs, *hidden]), nn.Linear([inputs, *hidden][-1], outputs))
 
 
 class MLPEncoder(_Encoder):

@@ -8,12 +8,18 @@ over the batch, and return the loss to minimise::
     beta-tc   -ELBO + (beta - 1) TC,  TC = KL(q(z) || prod_j q(z_j))          (Chen et al., 2018)
     dip-ii    -ELBO + strength (sum_{i != j} C_ij^2 + sum_i (C_ii - 1)^2)     (Kumar et al., 2018)
               with C = Cov(mu) + mean(diag sigma^2), the covariance of the aggregate posterior
+    capacity  reconstruction + gamma |KL - C|, C growing from 0 to capacity   (Burgess et al., 2018)
+
+Some belong to one model, which gives them what they need::
+
+    factor       -ELBO + gamma TC, TC by a discriminator, and the discriminator's loss   (Kim & Mnih, 2018)
+    decremental  sum_i reconstruction_i + beta_i KL_i over DeVAE's spaces
+    difference   critic + 10 gradient penalty + generator + sample encoder + difference x contrastive loss of DiD
 
 `kl_weight` is the warm-up: it scales everything but the reconstruction, the same way in every objective, and is one
 after the warm-up and in every evaluation.
 """
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -43,29 +49,9 @@ def beta(output: Output, *, beta: float, kl_weight: float = 1.0) -> Tensor:
     return elbo(output, kl_weight=kl_weight * beta)
 
 
-def total_correlation(posterior: Gaussian, z: Tensor) -> Tensor:
-    r"""Minibatch-weighted estimate of TC = KL(q(z) || prod_j q(z_j)) in nats (Chen et al., 2018, section 4.1).
-
-    The densities of the aggregate posterior are averages over the batch, log 1/B sum_k q(z_i | x_k). The paper's
-    weight 1 / (N B) with the size N of the data set would leave a constant (d - 1) ln(N) behind; it changes no
-    gradient, and without it the estimate is near zero for independent latents. Each image is in its own average, so
-    posteriors that are narrow compared with their spacing give an overestimate: a number to train with and to
-    watch, not a measurement.
-
-    Args:
-        posterior: the batch's posteriors, `batch x d`.
-        z: one draw from each, `batch x d`.
-    """
-    pairwise = Gaussian(posterior.mean[None], posterior.log_variance[None]).log_prob(z[:, None])
-    log_batch = math.log(len(z))
-    log_joint = pairwise.sum(2).logsumexp(1) - log_batch
-    log_marginals = (pairwise.logsumexp(1) - log_batch).sum(1)
-    return (log_joint - log_marginals).mean()
-
-
 def beta_tc(output: Output, *, beta: float, kl_weight: float = 1.0) -> Tensor:
     """The ELBO with its total correlation, over all latent spaces together, multiplied by beta; 1 is the ELBO."""
-    correlation = total_correlation(output.latents.joint(), output.latents.joint_sample())
+    correlation = output.latents.joint().total_correlation(output.latents.joint_sample())
     return elbo(output, kl_weight=kl_weight) + kl_weight * (beta - 1) * correlation
 
 
@@ -82,6 +68,47 @@ def dip_ii(output: Output, *, strength: float, kl_weight: float = 1.0) -> Tensor
     return elbo(output, kl_weight=kl_weight) + kl_weight * strength * distance
 
 
+def capacity(output: Output, *, gamma: float, capacity: float, kl_weight: float = 1.0) -> Tensor:
+    """The KL held at a capacity in nats that grows with the warm-up, from 0 to `capacity`, by a penalty gamma a nat."""
+    held = (kl_to_prior(output).mean() - kl_weight * capacity).abs()
+    return gamma * held - output.log_likelihood.mean()
+
+
+def factor(output: Output, *, gamma: float, kl_weight: float = 1.0) -> Tensor:
+    """The ELBO with the discriminator's total correlation added gamma times, and the discriminator's own loss."""
+    held = kl_weight * gamma * output.terms["total_correlation"]
+    return elbo(output, kl_weight=kl_weight) + held + output.terms["discriminator"]
+
+
+def decremental(output: Output, *, kl_weight: float = 1.0, **betas: float) -> Tensor:
+    """The sum over DeVAE's spaces, the widest first, of `beta`, each with its own: beta_1, beta_2, ..."""
+    passes = (output, *output.further)
+    weights = [betas[f"beta_{number}"] for number in range(1, len(passes) + 1)]
+    return sum(beta(each, beta=weight, kl_weight=kl_weight) for each, weight in zip(passes, weights, strict=True))
+
+
+# As in every WGAN with a gradient penalty (Gulrajani et al., 2017).
+_PENALTY = 10.0
+
+
+def difference(output: Output, *, difference: float, independence: float, kl_weight: float = 1.0) -> Tensor:
+    """DiD's losses together; `independence` weighs the total correlation, which is there to be compared with."""
+    terms = output.terms
+    adversaries = terms["critic"] + _PENALTY * terms["penalty"] + terms["generator"]
+    held = difference * terms["difference"] + independence * terms["total_correlation"]
+    return adversaries + terms["encoder"] + kl_weight * held
+
+
 Objective = Callable[..., Tensor]
 
-OBJECTIVES: dict[str, Objective] = {"elbo": elbo, "beta": beta, "beta-tc": beta_tc, "dip-ii": dip_ii}
+OBJECTIVES: dict[str, Objective] = {
+    "elbo": elbo,
+    "beta": beta,
+    "beta-tc": beta_tc,
+    "dip-ii": dip_ii,
+    "capacity": capacity,
+    "factor": factor,
+    "decremental": decremental,
+    "decremental-2": decremental,
+    "difference": difference,
+}

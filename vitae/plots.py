@@ -378,6 +378,7 @@ class Curve:
 
 # More cover the curves.
 _MOST_IN_A_LEGEND_INSIDE = 4
+_MOST_ACROSS = 6
 
 
 @_figure
@@ -408,7 +409,9 @@ def curves(
             cell.set_ylim(0, up_to)
     labels = [[curve.label for curve in drawn] for _, _, _, drawn in panels]
     if len(labels[0]) > _MOST_IN_A_LEGEND_INSIDE and all(each == labels[0] for each in labels):
-        figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=len(labels[0]))
+        figure.legend(
+            *axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=min(len(labels[0]), _MOST_ACROSS)
+        )
     else:
         for cell in axes[0]:
             cell.legend()
@@ -555,6 +558,39 @@ def convergence(found: list[dict]) -> Figure:
         cell.grid(alpha=0.3)
     axes[0][0].set_ylabel("error (pixels of 64); dotted: largest")
     axes[0][0].legend(loc="lower left")
+    return figure
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box of a diagram: what it says, where its middle is, in boxes across and down, and whether it is learned."""
+
+    text: str
+    across: float
+    down: float
+    learned: bool = False
+
+
+@_figure
+def diagram(boxes: dict[str, Box], arrows: Sequence[tuple[str, str]], dashed: Sequence[tuple[str, str]] = ()) -> Figure:
+    """Boxes and arrows between them, by name; what is learned is round and coloured, dashed arrows are comparisons."""
+    width, height = 1 + max(box.across for box in boxes.values()), 1 + max(box.down for box in boxes.values())
+    figure, axes = _subplots(1, 1, figsize=(1.35 * width, 0.75 * height))
+    cell, drawn = axes[0][0], {}
+    for name, box in boxes.items():
+        style = {
+            "boxstyle": "round,pad=0.5" if box.learned else "square,pad=0.4",
+            "fc": "#dceaf7" if box.learned else "white",
+        }
+        drawn[name] = cell.text(box.across, -box.down, box.text, ha="center", va="center", bbox=style, fontsize=9)
+    for pairs, line in ((arrows, "-"), (dashed, "--")):
+        for start, end in pairs:
+            ends = [(boxes[name].across, -boxes[name].down) for name in (start, end)]
+            patches = {f"patch{side}": drawn[name].get_bbox_patch() for side, name in (("A", start), ("B", end))}
+            arrow = {"arrowstyle": "-|>", "color": "0.3", "ls": line, "shrinkA": 0, "shrinkB": 2, **patches}
+            cell.annotate("", xy=ends[1], xytext=ends[0], arrowprops=arrow)
+    cell.set(xlim=(-0.6, width - 0.4), ylim=(-height + 0.4, 0.6))
+    cell.axis("off")
     return figure
 
 

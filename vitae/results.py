@@ -1,7 +1,8 @@
 """One run, one JSON record; tables of records; and what the poster printed.
 
 A record holds the configuration, the seed, where the data came from and how much there was, versions, device, commit,
-seconds, each epoch's loss, and under `scores`::
+seconds, each epoch's loss, under `course` the KL of each latent and the model's own terms through the training (see
+`together.Progress`; records of earlier versions have none), and under `scores`::
 
     train_elbo, test_elbo    {mean, standard_error} in nats per image
     log_likelihood           the same, importance-weighted with `samples` draws
@@ -12,6 +13,7 @@ seconds, each epoch's loss, and under `scores`::
 and, where `scoring` computes them for a dataset::
 
     dci                      disentanglement of DCI, with `dci_completeness` and `dci_importance`
+    mig, modularity, sap, factor_vae_score, reconstruction    see `vitae.metrics`, and `evaluate.reconstruction`
     separability             space -> class -> area under the ROC curve; `separability_of_latents`: of each latent alone
     effects                  latent -> scaling, translation, recolouring, see `vitae.effects`
     round_trip               error in pixels and least area of the inferred transformations, see `effects.round_trip`
@@ -23,7 +25,7 @@ import json
 import math
 import platform
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -123,7 +125,7 @@ def environment(device: torch.device) -> dict:
 
 def write(path: Path, record: dict) -> None:
     """Write a record atomically, with its schema. What is not finite has no place in JSON and becomes null."""
-    measured = {name: _finite(record[name]) for name in ("scores", "losses", "seconds")}
+    measured = {name: _finite(record[name]) for name in ("scores", "losses", "seconds", "course") if name in record}
     write_text(path, json.dumps({"schema": SCHEMA, **record, **measured}, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -185,14 +187,17 @@ def _damage(record: dict) -> str:
 D_SCORES = {"mnist": "d_score", "dsprites": "dci", "smpl": "d_score"}
 
 
-def load(profile: str, dataset: str, **changes) -> list[dict]:
+def load(profile: str, dataset: str, models: Collection[str] | None = None, **changes) -> list[dict]:
     """All records of a profile and dataset, by model and seed.
 
     Args:
+        models: only of these rows.
         changes: settings in which they differ from the profile's own, for instance `transform="cpab"`; no others.
     """
     found = [read(path) for path in sorted((paths.records() / profile / dataset).glob("*.json"))]
     own = [record for record in found if record["configuration"]["overrides"] == changes]
+    if models is not None:
+        own = [record for record in own if record["configuration"]["model"] in models]
     return sorted(own, key=lambda record: (record["configuration"]["model"], record["configuration"]["seed"]))
 
 
@@ -259,9 +264,14 @@ def by_seed(records: list[dict], model: str, number: Callable[[dict], float]) ->
     return {seed: found for seed, found in own.items() if math.isfinite(found)}
 
 
-def paired(records: list[dict], model: str, other: str, name: str) -> Interval | None:
-    """By how much a model's number is above another's, paired by seed; None if they share no seed."""
-    ours, theirs = (by_seed(records, each, lambda record: value(record, name)) for each in (model, other))
+def paired(records: list[dict], model: str, other: str, name: str, others: list[dict] | None = None) -> Interval | None:
+    """By how much a model's number is above another's, paired by seed; None if they share no seed.
+
+    Args:
+        others: the records that the other's number is taken from, if they are not the same.
+    """
+    ours = by_seed(records, model, lambda record: value(record, name))
+    theirs = by_seed(records if others is None else others, other, lambda record: value(record, name))
     shared = sorted(ours.keys() & theirs.keys())
     return Interval.of([ours[seed] - theirs[seed] for seed in shared]) if shared else None
 
@@ -312,7 +322,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of the poster, the parts that it comes to, and where to see them."""
+    """A sentence of the poster or of an abstract, the parts that it comes to, and where to see them."""
 
     name: str
     sentence: str

@@ -402,6 +402,7 @@ def _record(
             "evaluate": round(spent + time.monotonic() - started, 1),
         },
         "losses": progress.losses,
+        "course": progress.course,
         "scores": scores,
         **environment,
     }

@@ -27,6 +27,9 @@ from vitae.schedule import Schedule
 # What Adam keeps of each parameter, by torch's names.
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
+# Parts of a training, of each of which a mean is kept, however long it is.
+PARTS = 50
+
 
 class TrainingImages(Protocol):
     """What training needs of a dataset: its size, and the shuffled uint8 images of an epoch, to take slices of."""
@@ -47,6 +50,8 @@ class Progress:
         loss_sum, elbo_sum: over the steps of the epoch that is not finished yet.
         elbo: the mean over the last epoch that is finished, in nats per image.
         diverged: the step in which the loss stopped being finite, if it did.
+        course: of the KL of each latent, in nats, and of the model's own terms, the mean over each of `PARTS` parts of
+            the training, or of each step where there are fewer.
     """
 
     step: int = 0
@@ -56,6 +61,18 @@ class Progress:
     elbo_sum: float = 0.0
     elbo: float | None = None
     diverged: int | None = None
+    course: dict[str, list[float]] = field(default_factory=dict)
+
+    def take(self, values: dict[str, float], step: int, last: int) -> None:
+        """Add what a step of `last` has found to the mean of its part."""
+        parts = min(PARTS, last)
+        part = step * parts // last
+        # The steps of a part are those that the division above gives its number.
+        steps = -(-(part + 1) * last // parts) - -(-part * last // parts)
+        for name, value in values.items():
+            means = self.course.setdefault(name, [])
+            means.extend([0.0] * (part + 1 - len(means)))
+            means[part] += value / steps
 
 
 @dataclass(eq=False)
@@ -93,7 +110,9 @@ class Together:
         self.steps_an_epoch = len(images) // self.batch
         self.last = runs[0].schedule.epochs * self.steps_an_epoch
         self._epoch: int | None = None
-        self._unseen: list[Tensor] = []  # losses and ELBOs of steps not looked at yet
+        # Losses, ELBOs and what else is watched, of steps not looked at yet.
+        self._unseen: list[Tensor] = []
+        self._watched: list[str] = []
         self._noise_shapes: list[torch.Size] | None = None
         self._optimiser = self._new_optimiser()
         self._gather()
@@ -176,8 +195,10 @@ class Together:
             # Not in training mode, lest the zeros leave a mark on what a layer remembers of its inputs.
             model.eval()
             with torch.no_grad():
-                model(torch.zeros(self.batch, *images.shape[2:], device=self.device), asking)
+                output = model(torch.zeros(self.batch, *images.shape[2:], device=self.device), asking)
             model.train()
+            latents = [f"KL {space}{i + 1}" for space, size in model.spaces.items() for i in range(size)]
+            self._watched = [*latents, *output.terms]
             self._noise_shapes = asking.shapes
         sources = [generator(self.device, run.seed, "noise", number) for run in self.runs]
         share = self._ranks.share(self.batch)
@@ -187,16 +208,19 @@ class Together:
         ]
 
     def _forward_and_back(self, images: Tensor, noise: list[Tensor], kl_weights: Tensor) -> Tensor:
-        """This process's part of losses and ELBOs, `2 x runs`; leaves the gradients of its part of the losses."""
+        """This process's part of losses, ELBOs and what else is watched, a row each, `... x runs`.
+
+        Leaves the gradients of its part of the losses.
+        """
         x = as_floats(images)
         with precision(self._precision, self.device):
             if len(self.runs) == 1:
                 own = {name: values[0] for name, values in self._strength.items()}
                 output = self.runs[0].model(x[0], Drawn(piece[0] for piece in noise))
-                losses, elbos = (value[None] for value in self._measured(output, kl_weights[0], own))
+                losses, told = (value[None] for value in self._measured(output, kl_weights[0], own))
             else:
                 arguments = (self._parameters, self._buffers, x, noise, kl_weights, self._strength)
-                losses, elbos = vmap(self._pass_of_one)(*arguments)
+                losses, told = vmap(self._pass_of_one)(*arguments)
         for parameter in self._leaves:
             parameter.grad = None
         # A mean over the whole batch is the sum of each process's mean, weighted by its part.
@@ -206,7 +230,7 @@ class Together:
             if values.grad is not None:
                 for own, row in zip(self._rows[name], values.grad, strict=True):
                     own.grad = row
-        return torch.stack([losses.detach(), elbos]) * part
+        return torch.cat([losses.detach()[None], told.T.to(losses.dtype)]) * part
 
     def _pass_of_one(self, parameters, buffers, x, noise, kl_weight, strength) -> tuple[Tensor, Tensor]:
         output = functional_call(self.runs[0].model, (parameters, buffers), (x, Drawn(noise)))
@@ -214,8 +238,11 @@ class Together:
 
     def _measured(self, output: Output, kl_weight: Tensor, strength: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
-            elbo = elbo_per_image(output).mean()
-        return self._loss_of(output, kl_weight=kl_weight, **strength), elbo
+            divergence = output.latents.joint().kl_to_prior().mean(0)
+            told = torch.cat(
+                [elbo_per_image(output).mean()[None], divergence, *(t[None] for t in output.terms.values())]
+            )
+        return self._loss_of(output, kl_weight=kl_weight, **strength), told
 
     def _update(self, number: int) -> None:
         self._ranks.sum([leaf.grad for leaf in self._leaves if leaf.grad is not None])
@@ -246,9 +273,10 @@ class Together:
                     run.progress.diverged = min(first + own.index(False), done - 1)
                     continue
                 # One by one, so that the sum does not depend on how many steps were looked at together.
-                for loss, elbo in values[:, :, n].tolist():
+                for step, (loss, elbo, *others) in enumerate(values[:, :, n].tolist(), first):
                     run.progress.loss_sum += loss
                     run.progress.elbo_sum += elbo
+                    run.progress.take(dict(zip(self._watched, others, strict=True)), step, self.last)
         for run in self.runs:
             run.progress.step = done
         self._part_with_diverged()

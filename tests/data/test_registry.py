@@ -175,13 +175,10 @@ except vitae.InputError as error:
     )
 
 
-def test_a_dataset_without_experiments_says_so():
-    from vitae import configure
+def test_every_dataset_has_experiments():
+    from vitae.experiments import EXPERIMENTS
 
-    with pytest.raises(
-        InputError, match=r"models are trained on mnist, dsprites, smpl, celeba, folder; shapes3d can be loaded and"
-    ):
-        configure("shapes3d", "vae", "smoke")
+    assert set(EXPERIMENTS) == set(DATASETS)
 
 
 def test_the_example_of_the_package_runs():

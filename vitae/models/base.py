@@ -1,7 +1,8 @@
 """What objectives, evaluation and plots may expect of a model."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -35,11 +36,24 @@ class Latents:
 
 @dataclass
 class Output:
-    """One pass through a model: the latents, the mean image and log p(x | z) in nats, `batch`."""
+    """One pass through a model: the latents, the mean image and log p(x | z) in nats, `batch`.
+
+    Attributes:
+        further: passes of the same images through other spaces, which only training uses.
+        terms: what a model's own objective needs besides, by name; each a scalar.
+    """
 
     latents: Latents
     mean: Tensor
     log_likelihood: Tensor
+    further: tuple["Output", ...] = ()
+    terms: dict[str, Tensor] = field(default_factory=dict)
+
+
+def frozen(network: nn.Module) -> Callable[[Tensor], Tensor]:
+    """A network whose weights get no gradient, though its inputs do: how one part of a model learns from another."""
+    weights = {name: value.detach() for name, value in network.named_parameters()}
+    return lambda x: torch.func.functional_call(network, weights, (x,))
 
 
 class GenerativeModel(nn.Module, ABC):
