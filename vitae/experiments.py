@@ -100,7 +100,7 @@ def choose_profile(name: str = "") -> str:
 
 
 def architecture_and_objective(model: str) -> tuple[str, str]:
-    """What a row's name stands for: one of the six, or `architecture+objective`."""
+    """What a name stands for: a row's, or `architecture+objective`."""
     model = str(model)
     if "+" not in model:
         return _NAMED[require_known("model", model, _NAMED)][1:]
@@ -419,7 +419,7 @@ def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, *
         if (
             name in ("transform", "perspective_decoder")
             and value not in (None, current)
-            and not architecture.endswith("vitae")
+            and not ARCHITECTURES[architecture].transforms
         ):
             raise InputError(f"the architecture of {model} has one latent space and no transformation.")
         if value is not None and value != current:
@@ -439,45 +439,32 @@ def build(configuration: Configuration, shape: Shape) -> GenerativeModel:
         return ARCHITECTURES[architecture].build(configuration, shape)
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """What a model with one latent space is made of."""
-
-    encoder: nn.Module
-    decoder: nn.Module
-    likelihood: nn.Module
-    latents: int
-
-
-def _parts(configuration: Configuration, shape: Shape, decoder_also_gets: int = 0) -> _Parts:
+def _parts(configuration: Configuration, shape: Shape, decoder_also_gets: int = 0) -> dict:
+    """What every model with one latent space is made of, by the names of its arguments."""
     encoder, decoder, size_name = NETWORKS[configuration.network]
     size = {size_name: configuration.widths_of_vae}
     latents = configuration.appearance + configuration.perspective
-    return _Parts(
-        encoder(shape, latents, **size),
-        decoder(shape, latents + decoder_also_gets, **size),
-        LIKELIHOODS[configuration.likelihood](),
-        latents,
-    )
+    return {
+        "encoder": encoder(shape, latents, **size),
+        "decoder": decoder(shape, latents + decoder_also_gets, **size),
+        "likelihood": LIKELIHOODS[configuration.likelihood](),
+        "latents": latents,
+    }
 
 
-def _vae(configuration: Configuration, shape: Shape) -> GenerativeModel:
-    return VAE(**vars(_parts(configuration, shape)))
-
-
-def _factor_vae(configuration: Configuration, shape: Shape) -> GenerativeModel:
-    return FactorVAE(**vars(_parts(configuration, shape)))
+def _vae(configuration: Configuration, shape: Shape, kind: type[VAE] = VAE) -> GenerativeModel:
+    return kind(**_parts(configuration, shape))
 
 
 def _devae(configuration: Configuration, shape: Shape) -> GenerativeModel:
     parts = _parts(configuration, shape, decoder_also_gets=_EMBEDDING)
-    return DeVAE(**vars(parts), stages=len(configuration.strength), embedding=_EMBEDDING)
+    return DeVAE(**parts, stages=len(configuration.strength), embedding=_EMBEDDING)
 
 
 def _did(configuration: Configuration, shape: Shape) -> GenerativeModel:
     channels, height, width = shape
     return DiD(
-        **vars(_parts(configuration, shape)),
+        **_parts(configuration, shape),
         critic=_reader(configuration, shape, 1),
         difference=_reader(configuration, (2 * channels, height, width), _DIFFERENCES),
     )
@@ -525,17 +512,19 @@ class Architecture:
     Attributes:
         build: from a configuration and the images' shape.
         objectives: the only ones that it can be trained by, which no other can; none for those of all.
+        transforms: whether it has a second latent space, of a transformation.
     """
 
     build: Callable[[Configuration, Shape], GenerativeModel]
     objectives: tuple[str, ...] = ()
+    transforms: bool = False
 
 
 ARCHITECTURES = {
     "vae": Architecture(_vae),
-    "u-vitae": Architecture(partial(_vitae, conditional=False)),
-    "c-vitae": Architecture(partial(_vitae, conditional=True)),
-    "factor-vae": Architecture(_factor_vae, ("factor",)),
+    "u-vitae": Architecture(partial(_vitae, conditional=False), transforms=True),
+    "c-vitae": Architecture(partial(_vitae, conditional=True), transforms=True),
+    "factor-vae": Architecture(partial(_vae, kind=FactorVAE), ("factor",)),
     "devae": Architecture(_devae, ("decremental", "decremental-2")),
     "did": Architecture(_did, ("difference",)),
 }

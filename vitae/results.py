@@ -470,12 +470,17 @@ def as_csv(rows: list[list[str]]) -> str:
     return text.getvalue().rstrip("\n")
 
 
-def caption(records: list[dict]) -> str:
-    """What a table's reader must know: data, K, seeds and intervals."""
+def basis(records: list[dict]) -> str:
+    """What the reader of any table must know: profile, data and intervals."""
     one = records[0]
     data = one["data"]
     return (
         f"Profile {one['configuration']['profile']}: {data['train']:,} training and {data['evaluated']:,} "
-        f"{data['evaluated_on']} images ({data['location']}). ELBO and log p(x) in nats per image, "
-        f"K = {one['scores']['samples']:,}; means over seeds with 95% t-intervals where there are several seeds."
+        f"{data['evaluated_on']} images ({data['location']}). Means over seeds with 95% t-intervals where there are "
+        f"several seeds."
     )
+
+
+def caption(records: list[dict]) -> str:
+    """That, and the K of a table with likelihoods."""
+    return f"{basis(records)} ELBO and log p(x) in nats per image, K = {records[0]['scores']['samples']:,}."

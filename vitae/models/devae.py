@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from vitae.errors import InputError
-from vitae.models.base import GenerativeModel, Latents, Output
+from vitae.models.base import Latents, Output
+from vitae.models.vae import VAE
 from vitae.nets import Gaussian
 from vitae.randomness import Noise
 
 
-class DeVAE(GenerativeModel):
+class DeVAE(VAE):
     """One latent space `z`, space 0, and `stages - 1` narrower ones that only training sees.
 
     Args:
@@ -33,18 +34,12 @@ class DeVAE(GenerativeModel):
         stages: int,
         embedding: int,
     ):
-        super().__init__()
+        super().__init__(encoder, decoder, likelihood, latents)
         if stages < 1:
             raise InputError(f"DeVAE needs one space or more, got {stages}.")
-        self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
-        self.spaces = {"z": latents}
         self.embeddings = nn.Parameter(torch.randn(stages, embedding))
         self.log_factors = nn.Parameter(torch.zeros(stages - 1, latents))
         self.offsets = nn.Parameter(torch.zeros(stages - 1, latents))
-
-    def infer(self, x: Tensor, noise: Noise | None, samples: int = 1) -> Latents:
-        posterior = self.encoder(x).repeat(samples)
-        return Latents({"z": posterior}, {"z": posterior.sample(noise)})
 
     def decode(self, z: dict[str, Tensor]) -> Tensor:
         return self._decode(z["z"], 0)

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot
 
-from vitae.models.base import GenerativeModel, Latents, Output, frozen
+from vitae.models.base import Output, frozen
+from vitae.models.vae import VAE
 from vitae.randomness import Noise, normal
 
 _TEMPERATURE = 0.1
@@ -24,7 +25,7 @@ _TEMPERATURE = 0.1
 _SMALLEST_CHANGE = 1e-3
 
 
-class DiD(GenerativeModel):
+class DiD(VAE):
     """One latent space, `z`; see the module.
 
     Args:
@@ -43,17 +44,8 @@ class DiD(GenerativeModel):
         critic: nn.Module,
         difference: nn.Module,
     ):
-        super().__init__()
-        self.encoder, self.decoder, self.likelihood = encoder, decoder, likelihood
+        super().__init__(encoder, decoder, likelihood, latents)
         self.critic, self.difference = critic, difference
-        self.spaces = {"z": latents}
-
-    def infer(self, x: Tensor, noise: Noise | None, samples: int = 1) -> Latents:
-        posterior = self.encoder(x).repeat(samples)
-        return Latents({"z": posterior}, {"z": posterior.sample(noise)})
-
-    def decode(self, z: dict[str, Tensor]) -> Tensor:
-        return self.likelihood.mean(self.decoder(z["z"]))
 
     def forward(self, x: Tensor, noise: Noise | None) -> Output:
         """As in every model; with noise, `terms` has what each part is trained by, means over the batch.
