@@ -16,21 +16,31 @@ from vitae.runs import load_model
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def committed(dataset):
-    return json.loads((ROOT / f"book/records/full/{dataset}/c-vitae-seed0.json").read_text())
+def committed(dataset, changes=""):
+    return json.loads((ROOT / f"book/records/full/{dataset}/c-vitae-seed0{changes}.json").read_text())
 
 
-@pytest.mark.parametrize("dataset", ["mnist", "dsprites", "smpl", "celeba"])
-def test_weights_are_of_the_committed_record_and_small(dataset):
-    file = paths.weights() / f"{dataset}.safetensors"
-    assert read_tensors(file)[1]["configuration"] == committed(dataset)["configuration"]
-    assert pretrained(dataset).parameter_count() == committed(dataset)["parameters"]
+@pytest.mark.parametrize(
+    ("name", "record"),
+    [
+        ("mnist", committed("mnist")),
+        ("mnist-cpab", committed("mnist", "-transform=cpab")),
+        ("dsprites", committed("dsprites")),
+        ("smpl", committed("smpl")),
+        ("celeba", committed("celeba")),
+    ],
+)
+def test_weights_are_of_the_committed_record_and_small(name, record):
+    file = paths.weights() / f"{name}.safetensors"
+    assert read_tensors(file)[1]["configuration"] == record["configuration"]
+    assert pretrained(name).parameter_count() == record["parameters"]
     assert file.stat().st_size < 4e6
 
 
-def test_the_model_of_mnist_knows_embedded_digits_as_its_record_says():
+@pytest.mark.parametrize(("name", "changes"), [("mnist", ""), ("mnist-cpab", "-transform=cpab")])
+def test_the_model_of_mnist_knows_embedded_digits_as_its_record_says(name, changes):
     """Other digits than those of the record, hence the room."""
-    model, record = pretrained("mnist"), committed("mnist")
+    model, record = pretrained(name), committed("mnist", changes)
     train, test = load("mnist", "train", source="embedded"), load("mnist", "test", source="embedded")
     z_A = [codes(model, part.images)["z_A"] for part in (train, test)]
     reached = accuracy(z_A[0], train.factor("digit"), z_A[1], test.factor("digit"))
@@ -50,9 +60,9 @@ def test_rounding_moves_codes_by_little(monkeypatch, tmp_path):
     configuration = configure("mnist", "c-vitae", "smoke")
     run(configuration, device="cpu")
     monkeypatch.setattr(paths, "weights", lambda: tmp_path)
-    keep(configuration, (1, 28, 28))
-    tensors, _ = read_tensors(tmp_path / "mnist.safetensors")
-    exact, rounded = load_model(configuration, (1, 28, 28)), pretrained("mnist")
+    keep(configuration, (1, 28, 28), "digits")
+    tensors, _ = read_tensors(tmp_path / "digits.safetensors")
+    exact, rounded = load_model(configuration, (1, 28, 28)), pretrained("digits")
     for name, weight in exact.state_dict().items():
         difference = (rounded.state_dict()[name] - weight).abs()
         if tensors[name].dtype == torch.int8:

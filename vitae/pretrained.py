@@ -24,19 +24,22 @@ def _available() -> list[str]:
     return sorted(path.stem for path in paths.weights().glob("*.safetensors"))
 
 
-def pretrained(dataset: str) -> GenerativeModel:
-    """C-VITAE as trained with profile full and seed 0 on a dataset, on the CPU, ready for evaluation.
+def pretrained(name: str) -> GenerativeModel:
+    """C-VITAE as trained with profile full and seed 0, on the CPU, ready for evaluation.
 
     Each row of its large weights was rounded to 255 levels, which moves the ELBO by a few hundredths of a nat and codes
     by less than a tenth; its record is that of the run.
 
+    Args:
+        name: a dataset, mnist, dsprites, smpl or celeba; or mnist-cpab, whose transformation is CPAB.
+
     Raises:
-        InputError: no weights of that dataset come with the package.
+        InputError: no weights of that name come with the package.
     """
     tensors, stated = read_tensors(
-        paths.weights() / f"{require_known('trained model', dataset, _available())}.safetensors"
+        paths.weights() / f"{require_known('trained model', name, _available())}.safetensors"
     )
-    model = build(configuration_of({"run": dataset, "configuration": stated["configuration"]}), tuple(stated["shape"]))
+    model = build(configuration_of({"run": name, "configuration": stated["configuration"]}), tuple(stated["shape"]))
     scales = {name: tensors.pop(name) for name in list(tensors) if name.endswith(_SCALE)}
     model.load_state_dict(
         {
@@ -61,8 +64,11 @@ def _by_row(scale: Tensor, weight: Tensor) -> Tensor:
     return scale.view(-1, *[1] * (weight.ndim - 1))
 
 
-def keep(configuration: Configuration, shape: tuple[int, int, int]) -> None:
+def keep(configuration: Configuration, shape: tuple[int, int, int], called: str = "") -> None:
     """Round the weights of a finished run to eight bits and put them where `pretrained` finds them.
+
+    Args:
+        called: what `pretrained` calls them, if not their dataset.
 
     Raises:
         InputError: the run was not trained here.
@@ -78,4 +84,4 @@ def keep(configuration: Configuration, shape: tuple[int, int, int]) -> None:
         else:
             kept[name] = value
     stated = {"configuration": configuration.as_json(), "shape": list(shape)}
-    write_tensors(paths.weights() / f"{configuration.dataset}.safetensors", kept, stated)
+    write_tensors(paths.weights() / f"{called or configuration.dataset}.safetensors", kept, stated)
