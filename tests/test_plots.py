@@ -1,9 +1,15 @@
+import base64
+import io
 import json
+import re
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from vitae import CPAB, Affine, InputError, build, configure, paths, plots, results
 from vitae.metrics import report
@@ -34,11 +40,68 @@ def test_a_figure_is_named_by_its_maker_and_has_its_provenance_beside_it(images)
     assert (provenance["profile"], provenance["seed"], provenance["seconds"]) == ("smoke", 3, 12.5)
     assert provenance["runs"] == ["vae-seed3"]
     for said in (
-        "notebooks/mnist.ipynb · profile smoke · seed 3 · commit",
+        '<a href="../_sources/notebooks/mnist.ipynb" download>notebooks/mnist.ipynb</a>',
+        " · profile smoke · seed 3 · commit",
+        'data-command="papermill notebooks/mnist.ipynb out.ipynb -p profile smoke -p seed 3"',
         "12 s of training",
         "three &quot;digits&quot;",
     ):
         assert said in shown.data
+
+
+def shown_picture(shown):
+    """The bytes of a figure on a page, and the width and height that are kept free for it."""
+    found = re.search(r'src="data:image/([a-z+]+)(;base64)?,([^"]+)" width="(\d+)" height="(\d+)"', shown.data)
+    picture = base64.b64decode(found[3]) if found[2] else unquote(found[3]).encode()
+    return found[1], picture, (int(found[4]), int(found[5]))
+
+
+def test_a_small_picture_is_on_the_page_to_the_last_bit_and_a_large_one_nearly(tmp_path):
+    generator = np.random.default_rng(0)
+    small = generator.integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    ys, xs = np.mgrid[0:800, 0:800]
+    smooth = 127 + 60 * np.sin(xs / 40)[..., None] * np.cos(ys / 50)[..., None] * [1.0, 0.5, -1.0]
+    large = (smooth + generator.normal(0, 3, smooth.shape)).clip(0, 255).astype(np.uint8)
+    for name, picture in (("small", small), ("large", large)):
+        path = tmp_path / f"{name}.png"
+        Image.fromarray(picture).save(path)
+        stated = {
+            "notebook": "notebooks/mnist.ipynb",
+            "profile": "smoke",
+            "seed": 0,
+            "commit": "",
+            "runs": [],
+            "alt": "",
+        }
+        path.with_suffix(".json").write_text(json.dumps(stated | {"seconds": 0}))
+        kind, packed, size = shown_picture(plots.saved_figure(path))
+        assert kind == "webp"
+        assert size == (picture.shape[1], picture.shape[0])
+        found = np.asarray(Image.open(io.BytesIO(packed)).convert("RGB")).astype(int)
+        if name == "small":
+            np.testing.assert_array_equal(found, picture)
+        else:
+            assert len(packed) < path.stat().st_size / 4
+            assert np.abs(found - picture).mean() < 4
+
+
+def test_a_vector_figure_keeps_its_size_free_in_pixels(images):
+    figure = plots.latent_spaces({"z_A": np.arange(8.0).reshape(4, 2)}, np.array([0, 1, 0, 1]))
+    shown = plots.Maker("mnist", "smoke", 0).show(figure, "spaces", "two digits", [], vector=True)
+    kind, packed, (width, height) = shown_picture(shown)
+    assert kind == "svg+xml"
+    inches = [float(side) / 72 for side in re.findall(rb"(?:width|height)='([\d.]+)pt'", packed)[:2]]
+    assert (width, height) == pytest.approx([96 * side for side in inches], abs=0.6)
+    # The same drawing, but for what nobody sees.
+    there = ElementTree.parse(paths.figures("smoke") / "mnist-spaces.svg").getroot()
+    here = ElementTree.fromstring(packed)
+    assert len(here.findall(".//{*}path")) == len(there.findall(".//{*}path")) > 10
+    assert len(here.findall(".//{*}use")) == len(there.findall(".//{*}use")) > 10
+    # Glyphs are drawn by small factors, which must not be rounded.
+    factors = [re.findall(r"scale\(([^)]*)\)", ElementTree.tostring(root).decode()) for root in (here, there)]
+    assert factors[0] == factors[1] != []
+    assert len(packed) < 0.9 * (paths.figures("smoke") / "mnist-spaces.svg").stat().st_size
+    assert 'class="vector"' in shown.data
 
 
 def test_equal_figures_are_equal_files_and_nothing_stays_open(images, tmp_path):

@@ -9,6 +9,7 @@ import html
 import io
 import itertools
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -19,6 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor
 
 from vitae import paths, results
@@ -256,6 +258,40 @@ def traversals(model: GenerativeModel, image: Tensor, title: str, steps: int = 9
     return _image_grid([(latent_label(name), traversal(model, image, name, steps, reach)) for name in names], title)
 
 
+def plane(
+    model: GenerativeModel, space: str, held: dict[str, Sequence[float]], steps: int = 9, reach: float = 2.5
+) -> Tensor:
+    """What a model draws over the first two latents of a space, row by row: the first grows to the right, the second
+    upwards.
+
+    Args:
+        held: the first latents of any space that are not moved; all others are zero.
+
+    Returns:
+        uint8, `(steps * steps) x channels x height x width`.
+    """
+    line = torch.linspace(-reach, reach, steps)
+    z = {name: torch.zeros(steps * steps, size) for name, size in model.spaces.items()}
+    for name, values in held.items():
+        z[name][:, : len(values)] = torch.tensor(values)
+    z[space][:, 0] = line.repeat(steps)
+    z[space][:, 1] = line.flip(0).repeat_interleave(steps)
+    with torch.no_grad():
+        return model.decode(z).clamp(0, 1).mul(255).round().byte()
+
+
+@_figure
+def planes(panels: Sequence[tuple[str, str, Tensor]]) -> Figure:
+    """Planes of pictures side by side, each with the space that it is over and a title; see `plane`."""
+    figure, axes = _subplots(1, len(panels), figsize=(4.2 * len(panels), 4.4))
+    for cell, (space, title, images) in zip(axes[0], panels, strict=True):
+        side = round(len(images) ** 0.5)
+        cell.imshow(_mosaic(list(images.split(side))), interpolation="nearest")
+        _bare(cell)
+        cell.set(title=title, xlabel=f"${space[:-1]}{{{space[-1]}1}}$ →", ylabel=f"${space[:-1]}{{{space[-1]}2}}$ →")
+    return figure
+
+
 @_figure
 def learning_curves(records: list[dict], names: dict[str, str]) -> Figure:
     """Each run's training loss by epoch, in nats; the loss of each row's own objective, so levels do not compare."""
@@ -379,6 +415,8 @@ class Curve:
 # More cover the curves.
 _MOST_IN_A_LEGEND_INSIDE = 4
 _MOST_ACROSS = 6
+# On a long curve markers tell which it is, and more of them hide where it goes.
+_MARKERS_A_LINE = 8
 
 
 @_figure
@@ -398,7 +436,8 @@ def curves(
     for cell, (title, across, up, drawn) in zip(axes[0], panels, strict=True):
         for curve, colour, marker in zip(drawn, itertools.cycle(colours), itertools.cycle(_MARKERS), strict=False):
             style = {"ls": "-" if curve.line else "none", "marker": marker, "ms": 4, "c": colour}
-            cell.plot(curve.x, curve.y, label=curve.label, **style)
+            every = max(1, len(curve.x) // _MARKERS_A_LINE) if curve.line else 1
+            cell.plot(curve.x, curve.y, label=curve.label, markevery=every, **style)
         if log:
             cell.set_xscale("log")
             marks = drawn[0].x
@@ -563,24 +602,32 @@ def convergence(found: list[dict]) -> Figure:
 
 @dataclass(frozen=True)
 class Box:
-    """A box of a diagram: what it says, where its middle is, in boxes across and down, and whether it is learned."""
+    """A box of a diagram: what it says, where its middle is, in boxes across and down, whether it is learned, and the
+    latent space that it belongs to."""
 
     text: str
     across: float
     down: float
     learned: bool = False
+    space: str = ""
+
+
+# Of latent spaces, in diagrams, and those of the page `play`: a line's colour and a ground's.
+SPACE_COLOURS = {"z_A": ("#0072b2", "#dceaf7"), "z_P": ("#d55e00", "#fbe3d6"), "": ("black", "white")}
 
 
 @_figure
 def diagram(boxes: dict[str, Box], arrows: Sequence[tuple[str, str]], dashed: Sequence[tuple[str, str]] = ()) -> Figure:
-    """Boxes and arrows between them, by name; what is learned is round and coloured, dashed arrows are comparisons."""
+    """Boxes and arrows between them, by name; what is learned is round, and coloured, as is what belongs to a space."""
     width, height = 1 + max(box.across for box in boxes.values()), 1 + max(box.down for box in boxes.values())
     figure, axes = _subplots(1, 1, figsize=(1.35 * width, 0.75 * height))
     cell, drawn = axes[0][0], {}
     for name, box in boxes.items():
+        edge, ground = SPACE_COLOURS[box.space]
         style = {
             "boxstyle": "round,pad=0.5" if box.learned else "square,pad=0.4",
-            "fc": "#dceaf7" if box.learned else "white",
+            "fc": SPACE_COLOURS["z_A"][1] if box.learned and not box.space else ground,
+            "ec": edge,
         }
         drawn[name] = cell.text(box.across, -box.down, box.text, ha="center", va="center", bbox=style, fontsize=9)
     for pairs, line in ((arrows, "-"), (dashed, "--")):
@@ -721,18 +768,66 @@ def saved_figure(path: Path):
         picture, provenance = path.read_bytes(), json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"there is no {error.filename}: run the notebook that makes it first.") from None
-    kind = "svg+xml" if path.suffix == ".svg" else "png"
     # As an image of its own, not inline: the identifiers inside two SVGs on one page would collide.
-    source = f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+    if path.suffix == ".png":
+        picture, (width, height) = _lighter(picture)
+        source = f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
+    else:
+        drawing, (width, height) = _shorter(picture.decode())
+        source = f"data:image/svg+xml,{drawing.replace('%', '%25').replace('#', '%23')}"
     work = f"{provenance['seconds']:.0f} s of training and scoring" if provenance["runs"] else "nothing trained"
+    notebook = Path(provenance["notebook"])
+    command = f"papermill {notebook} out.ipynb -p profile {provenance['profile']} -p seed {provenance['seed']}"
     caption = (
-        f"{provenance['notebook']} · profile {provenance['profile']} · seed {provenance['seed']} · "
-        f"commit {provenance['commit']} · {work}"
+        f'<a href="../_sources/{notebook}" download>{notebook}</a> · profile {provenance["profile"]} · '
+        f"seed {provenance['seed']} · commit {provenance['commit']} · {work}"
+        f'<button type="button" class="copy-command" data-command="{command}">copy command</button>'
     )
     return HTML(
-        f'<figure><img src="{source}" alt="{html.escape(provenance["alt"])}">'
+        f'<figure class="{"vector" if path.suffix == ".svg" else "picture"}">'
+        f'<img src="{source}" width="{width}" height="{height}" alt="{html.escape(provenance["alt"])}">'
         f'<figcaption class="provenance">{caption}</figcaption></figure>'
     )
+
+
+# Of an SVG: what no reader sees, and digits beyond the hundredth of a point; factors below one keep all of theirs.
+_UNSEEN = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
+_DIGITS_UNSEEN = re.compile(r"(\d\d\.\d|[1-9]\.\d\d)\d+")
+
+
+def _shorter(drawing: str) -> tuple[str, tuple[int, int]]:
+    """An SVG for an attribute in double quotes, and its width and height in pixels."""
+    width, height = (round(float(side) * 4 / 3) for side in re.findall(r'(?:width|height)="([\d.]+)pt"', drawing)[:2])
+    drawing = _DIGITS_UNSEEN.sub(r"\1", _UNSEEN.sub("", drawing))
+    return re.sub(r"\s+", " ", drawing).replace("> <", "><").replace('"', "'").strip(), (width, height)
+
+
+# Beyond this many bytes a picture is shown with a loss that nobody sees, and hardly wider than a page.
+_LARGE_PICTURE, _WIDEST = 40_000, 900
+
+
+def _lighter(png: bytes) -> tuple[bytes, tuple[int, int]]:
+    """A picture for a page, as WebP, and its width and height: a book of PNGs is megabytes a page."""
+    image = Image.open(io.BytesIO(png)).convert("RGB")
+    packed = io.BytesIO()
+    image.save(packed, "WEBP", lossless=True)
+    if packed.tell() > _LARGE_PICTURE:
+        packed, shown = io.BytesIO(), image.copy()
+        shown.thumbnail((_WIDEST, 10 * _WIDEST), Image.Resampling.LANCZOS)
+        shown.save(packed, "WEBP", quality=70)
+    return packed.getvalue(), image.size
+
+
+def demonstration(name: str, still):
+    """A demonstration of the book's page `play`, with a figure that stands for it on paper and without scripts.
+
+    Args:
+        name: as book/_static/play/NAME.js calls it.
+        still: what `Maker.show` returned.
+    """
+    from IPython.display import HTML
+
+    return HTML(f'<div class="demo" data-demo="{name}"><div class="still">{still.data}</div></div>')
 
 
 def write_figure(figure: Figure, path: Path) -> None:
