@@ -36,7 +36,7 @@ TRAINED = f"{os.path.expanduser(os.environ.get('VITAE_HOME', '.'))}/runs/trained
 
 # Each shows one dataset, and needs no run.
 DATASETS = ["digits", "sprites", "bodies", "faces", "rooms", "pictures"]
-NOTEBOOKS = ["transformations", "mnist", "dsprites", "smpl", "celeba", "quantitative", "claims", "tuning", "sisters", "scores", "benchmarks"] + DATASETS
+NOTEBOOKS = ["play", "transformations", "mnist", "dsprites", "smpl", "celeba", "quantitative", "claims", "tuning", "sisters", "scores", "benchmarks"] + DATASETS
 # Changing one of these changes what a run computes; plots, tables and the command line do not.
 RUN_CODE = [
     path
@@ -132,6 +132,8 @@ rule train:
 
 
 def needs_of(wildcards):
+    if wildcards.notebook == "play":
+        return glob_wildcards("{path,vitae/weights/.+[.]safetensors}").path
     if wildcards.notebook == "transformations":
         return COMPARED + ([trained("mnist", "c-vitae")] if PROFILE == "full" else ROWS["mnist"])
     if wildcards.notebook in DATASETS:
@@ -175,11 +177,29 @@ rule execute:
         "|| {{ tail -n 40 {log} >&2; exit 1; }}"
 
 
+rule play:
+    # What the page `play` loads; its models come with the package, whatever the profile.
+    input:
+        "book/play.py",
+        glob_wildcards("{path,vitae/weights/.+[.]safetensors}").path,
+        [path for path in RUN_CODE if path.startswith(("vitae/data/", "vitae/rendering/", "vitae/transforms/", "vitae/nets", "vitae/models/"))],
+    output: "build/play/sheets.js"
+    log: "build/logs/play.log"
+    benchmark: f"build/seconds/{PROFILE}/write what the page play loads"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        "python book/play.py build/play > {log} 2>&1 || {{ tail -n 20 {log} >&2; exit 1; }}"
+
+
 rule build:
     input:
+        "build/play/sheets.js",
         expand("book/notebooks/{notebook}.ipynb", notebook=NOTEBOOKS),
         glob_wildcards("{path,book/[^_/]+[.](md|yml|bib)}").path,
-        glob_wildcards("{path,book/_(ext|static)/.+[.](py|css|js|svg)}").path,
+        glob_wildcards("{path,book/_(ext|play|static)/.+[.](py|css|js|svg)}").path,
         glob_wildcards("{path,vitae/.+[.]py}").path,
         "CHANGELOG.md",
     output: "book/_build/html/index.html"

@@ -1,0 +1,146 @@
+// Bring a digit: draw one, and C-VITAE straightens it and draws it again.
+"use strict";
+(() => {
+  const vitae = (globalThis.vitae ??= {});
+  const { create, choice, button, sharpCanvas, dragging, arrows, paint, picture, onceAFrame, COLOURS } = vitae.stage;
+  const SIDE = 28, FINE = 10, PEN = 1.15; // pixels of a digit, strokes' pixels in one of them, half a stroke's width in pixels
+
+  vitae.demo("digit", (root, live) => {
+    const ink = new Float64Array((SIDE * FINE) ** 2);
+    const pen = { at: [SIDE / 2, SIDE / 2], down: false, usedKeys: false };
+    let model = null, name = "mnist-affine", digits = null, found = null;
+
+    const sheet = sharpCanvas(252, {
+      className: "sheet", tabIndex: 0, role: "application",
+      "aria-label": "drawing sheet: arrow keys move the pen, space puts it down or lifts it, 0 to 9 bring a written digit, Delete clears",
+    });
+    const seen = picture("the drawing as the model sees it", "as 28 × 28 pixels");
+    const straight = picture("the drawing with its perspective undone", ["straightened, ", create("i", {}, "T"), create("sub", {}, "−γ"), create("i", {}, "(x)")]);
+    const appearance = picture("the appearance that the model sees in it", ["its appearance ", create("i", {}, "x̃")]);
+    const again = picture("the reconstruction", "drawn again");
+    const numbers = create("p", { className: "numbers", "aria-live": "polite" });
+
+    // The mean of the fine pixels in each pixel.
+    function pixels() {
+      const values = new Float64Array(SIDE * SIDE), wide = SIDE * FINE;
+      for (let y = 0; y < wide; y++)
+        for (let x = 0; x < wide; x++) values[Math.floor(y / FINE) * SIDE + Math.floor(x / FINE)] += ink[y * wide + x];
+      return values.map((sum) => sum / FINE ** 2);
+    }
+
+    const draw = onceAFrame(() => {
+      const values = pixels(), image = { channels: 1, height: SIDE, width: SIDE, values };
+      const empty = !values.some((value) => value > 0.05);
+      paint(seen.canvas, image);
+      found = null;
+      if (model?.encoders && !empty) {
+        const { zP, undone, zA } = model.infer(values);
+        found = { zP, zA, undone, appearance: model.appearance(zA), image: model.decode(zA, zP), values };
+        paint(straight.canvas, undone);
+        paint(appearance.canvas, found.appearance);
+        paint(again.canvas, found.image);
+      }
+      for (const { canvas } of [straight, appearance, again]) canvas.classList.toggle("empty", !found);
+      const list = (z) => z.map((value) => value.toFixed(2)).join(", ");
+      numbers.textContent = found ? `z_P = (${list(found.zP)})   z_A = (${list(found.zA)})` : "Draw a digit, large and in the middle, a little turned or shifted.";
+      sheet.draw((context) => {
+        context.fillStyle = "black";
+        context.fillRect(0, 0, sheet.side, sheet.side);
+        const fine = create("canvas", {});
+        paint(fine, { channels: 1, height: SIDE * FINE, width: SIDE * FINE, values: ink });
+        context.drawImage(fine, 0, 0, sheet.side, sheet.side);
+        if (found) outline(context);
+        if (pen.usedKeys) {
+          context.beginPath();
+          context.arc(...pen.at.map((value) => value * sheet.side / SIDE), 6, 0, 2 * Math.PI);
+          context.fillStyle = pen.down ? COLOURS.z_A : "transparent";
+          context.fill();
+          context.strokeStyle = COLOURS.z_A;
+          context.lineWidth = 2;
+          context.stroke();
+        }
+      });
+    });
+
+    // The frame of the straightened digit, seen on the drawing.
+    function outline(context) {
+      const corners = [], steps = 24;
+      for (const [from, to] of [[[-1, -1], [1, -1]], [[1, -1], [1, 1]], [[1, 1], [-1, 1]], [[-1, 1], [-1, -1]]])
+        for (let i = 0; i < steps; i++) corners.push(...[0, 1].map((axis) => 0.7 * (from[axis] + (to[axis] - from[axis]) * i / steps)));
+      const moved = model.transformation.apply(vitae.negated(model.gamma(found.zP)), corners);
+      context.beginPath();
+      for (let i = 0; i < moved.length; i += 2)
+        context[i ? "lineTo" : "moveTo"]((moved[i] + 1) * sheet.side / 2, (moved[i + 1] + 1) * sheet.side / 2);
+      context.closePath();
+      context.strokeStyle = "#56b4e9";
+      context.lineWidth = 1.5;
+      context.stroke();
+    }
+
+    // A stroke between two places, in pixels of the digit.
+    function stroke([x0, y0], [x1, y1]) {
+      const wide = SIDE * FINE, radius = PEN * FINE;
+      const [ax, ay, bx, by] = [x0, y0, x1, y1].map((value) => value * FINE), length = (bx - ax) ** 2 + (by - ay) ** 2;
+      const range = (a, b) => [Math.max(0, Math.floor(Math.min(a, b) - radius - 1)), Math.min(wide - 1, Math.ceil(Math.max(a, b) + radius + 1))];
+      const [left, right] = range(ax, bx), [top, bottom] = range(ay, by);
+      for (let y = top; y <= bottom; y++)
+        for (let x = left; x <= right; x++) {
+          const along = length ? Math.min(Math.max(((x - ax) * (bx - ax) + (y - ay) * (by - ay)) / length, 0), 1) : 0;
+          const distance = Math.hypot(x - ax - along * (bx - ax), y - ay - along * (by - ay));
+          const i = y * wide + x;
+          ink[i] = Math.max(ink[i], Math.min(Math.max(radius + 0.5 - distance, 0), 1));
+        }
+      draw();
+    }
+
+    function clear() { ink.fill(0); pen.down = false; draw(); }
+    function bring(digit) {
+      if (!digits) return;
+      const { values } = digits[digit], wide = SIDE * FINE;
+      for (let y = 0; y < wide; y++)
+        for (let x = 0; x < wide; x++) ink[y * wide + x] = values[Math.floor(y / FINE) * SIDE + Math.floor(x / FINE)];
+      pen.down = false;
+      draw();
+    }
+
+    const onSheet = ([x, y]) => [(x + 1) * SIDE / 2, (y + 1) * SIDE / 2];
+    dragging(sheet.canvas, {
+      pressed: (at) => { pen.usedKeys = false; pen.at = onSheet(at); stroke(pen.at, pen.at); },
+      moved: (at) => { const next = onSheet(at); stroke(pen.at, next); pen.at = next; },
+    });
+    const brings = Object.fromEntries(Array.from({ length: 10 }, (_, digit) => [String(digit), () => bring(digit)]));
+    arrows(sheet.canvas, {
+      step: 0.5,
+      moved: (dx, dy) => {
+        const next = [pen.at[0] + dx, pen.at[1] - dy].map((value) => Math.min(Math.max(value, 0), SIDE));
+        pen.usedKeys = true;
+        if (pen.down) stroke(pen.at, next);
+        pen.at = next;
+        draw();
+      },
+      others: {
+        ...brings, Delete: clear, Backspace: clear,
+        " ": () => { pen.usedKeys = true; pen.down = !pen.down; if (pen.down) stroke(pen.at, pen.at); draw(); },
+      },
+    });
+
+    async function use(chosen) {
+      name = chosen;
+      const [ready, written] = await Promise.all([vitae.modelWithEncoders(chosen), vitae.load("digits")]);
+      if (name !== chosen) return;
+      model = ready;
+      root.dataset.transform = model.transform;
+      digits = written.pictures.map(vitae.unpacked);
+      draw();
+    }
+    live.append(
+      create("div", { className: "controls" },
+        choice("Transformation", { "mnist-affine": "affine", "mnist-cpab": "CPAB" }, name, use), button("Clear", clear),
+        create("span", { className: "digits", role: "group", "aria-label": "bring a written digit" },
+          "or bring one: ", ...Object.keys(brings).map((digit) => button(digit, () => bring(Number(digit)))))),
+      create("div", { className: "columns" }, sheet.canvas,
+        create("section", { className: "results" }, seen.element, straight.element, appearance.element, again.element)),
+      numbers);
+    return { start: () => use(name), draw, values: () => found };
+  });
+})();
