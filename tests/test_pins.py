@@ -66,3 +66,4 @@ def test_one_version_everywhere():
     assert vitae.__version__ == version
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
     assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"version = {{{version}}}" in (ROOT / "book/references.md").read_text()

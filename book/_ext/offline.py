@@ -9,9 +9,11 @@ from pathlib import Path
 
 from sphinx.util.fileutil import copy_asset
 
-# The wheel holds all of MathJax, 24 MB; a page needs one script and its fonts.
-_SCRIPT = "tex-chtml.js"
-_FONTS = "output/chtml/fonts/woff-v2"
+# The wheel holds all of MathJax, 24 MB; a page needs what reads and sets formulas, half of the one that has all.
+_SCRIPT = "startup.js"
+_EXTENSIONS = tuple(f"input/tex/extensions/{name}" for name in ("ams", "newcommand", "configmacros"))
+_PARTS = ("core", "input/tex-base", *_EXTENSIONS, "output/chtml")
+_FONTS = "output/chtml/fonts"
 
 
 def _mathjax() -> Path:
@@ -25,7 +27,8 @@ def _mathjax() -> Path:
 def _copy(app, error) -> None:
     if error is None and app.builder.format == "html":
         target = Path(app.outdir) / "_static" / "mathjax"
-        copy_asset(str(_mathjax() / _SCRIPT), str(target))
+        for name in (_SCRIPT, *(f"{part}.js" for part in _PARTS)):
+            copy_asset(str(_mathjax() / name), str((target / name).parent))
         copy_asset(str(_mathjax() / _FONTS), str(target / _FONTS))
 
 

@@ -1,0 +1,98 @@
+"""The built book in a browser: playwright drives the system's Chromium, and nothing is downloaded.
+
+    make book PROFILE=smoke && .venv/bin/python -m pytest tests/browser
+
+`$CHROMIUM` names another browser than /usr/bin/chromium. Without a browser or a book these tests are skipped, with the
+reason; under `$VITAE_BROWSER=required`, as in CI, that is an error.
+"""
+
+import functools
+import http.server
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+HTML = ROOT / "book/_build/html"
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync")
+_FOUND = (path.relative_to(HTML) for path in HTML.rglob("*.html"))
+PAGES = sorted(str(path) for path in _FOUND if not path.parts[0].startswith("_"))
+
+
+def pytest_collection_modifyitems(items):
+    missing = None
+    if not CHROMIUM.exists():
+        missing = f"there is no browser at {CHROMIUM}: install Debian's chromium, or name one by $CHROMIUM"
+    elif not PAGES:
+        missing = "the book is not built: run make book"
+    if missing and os.environ.get("VITAE_BROWSER") == "required":
+        raise pytest.UsageError(f"$VITAE_BROWSER is required, and {missing}.")
+    for item in items:
+        if missing and Path(item.fspath).parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.skip(reason=missing))
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(scope="session")
+def address():
+    """Where the book is served on this machine."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=HTML)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with sync_playwright() as player:
+        opened = player.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Open a page and collect what a reader's browser would complain about, as `page.complaints`."""
+    contexts = []
+
+    def opened(name: str, *, width: int = 1300, from_folder: bool = False, **settings):
+        context = browser.new_context(viewport={"width": width, "height": 900}, **settings)
+        contexts.append(context)
+        page = context.new_page()
+        page.complaints, page.loaded = [], []
+        base = HTML.as_uri() if from_folder else address
+
+        def requested(request):
+            if request.url.startswith(base):
+                page.loaded.append(request.url.removeprefix(base).split("?")[0].lstrip("/"))
+            elif not request.url.startswith(("data:", "blob:")):
+                page.complaints.append(f"leaves the book: {request.url}")
+
+        page.on("request", requested)
+        page.on("requestfailed", lambda request: page.complaints.append(f"failed: {request.url}"))
+
+        def answered(answer):
+            if answer.status >= 400:
+                page.complaints.append(f"{answer.status}: {answer.url}")
+
+        def said(message):
+            if message.type in ("error", "warning"):
+                page.complaints.append(f"console: {message.text}")
+
+        page.on("response", answered)
+        page.on("console", said)
+        page.on("pageerror", lambda error: page.complaints.append(f"error: {error}"))
+        page.goto(f"{base}/{name}")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
