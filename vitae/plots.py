@@ -778,8 +778,10 @@ def saved_figure(path: Path):
     work = f"{provenance['seconds']:.0f} s of training and scoring" if provenance["runs"] else "nothing trained"
     notebook = Path(provenance["notebook"])
     command = f"papermill {notebook} out.ipynb -p profile {provenance['profile']} -p seed {provenance['seed']}"
+    # For eyes alone: whoever hears the page has just heard it as the picture's text.
+    seen = f'<span class="seen" aria-hidden="true">{html.escape(provenance["alt"])}</span>'
     caption = (
-        f'<a href="../_sources/{notebook}" download>{notebook}</a> · profile {provenance["profile"]} · '
+        f'{seen}<a href="../_sources/{notebook}" download>{notebook}</a> · profile {provenance["profile"]} · '
         f"seed {provenance['seed']} · commit {provenance['commit']} · {work}"
         f'<button type="button" class="copy-command" data-command="{command}">copy command</button>'
     )
