@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const vitae = (globalThis.vitae ??= {});
-  const { create, slider, choice, select, button, sharpCanvas, dragging, arrows, paint, paintGrid, onceAFrame, COLOURS, ink, faint } = vitae.stage;
+  const { create, slider, choice, select, button, sharpCanvas, dragging, arrows, paint, paintGrid, onceAFrame, COLOURS, faint } = vitae.stage;
   const MESHES = ["2x2", "2x4", "4x4"], SIDE = 128, MOST = 0.6;
   const MOTIONS = ["right", "down", "turn", "grow", "stretch across", "stretch along the diagonal"];
 

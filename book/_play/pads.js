@@ -50,8 +50,13 @@
       follow("z_P");
     });
 
+    let wanted = null;
     async function use(name) {
-      [model, codes] = await Promise.all([vitae.model(name), vitae.load(`${name}-codes`)]);
+      wanted = name;
+      const loaded = await Promise.all([vitae.model(name), vitae.load(`${name}-codes`)]);
+      // Another may have been chosen meanwhile.
+      if (wanted !== name) return;
+      [model, codes] = loaded;
       showCodes();
       ["z_P", "z_A"].forEach(follow);
       root.dataset.transform = model.transform;

@@ -12,8 +12,6 @@
     dark: ["#b3a7ff", "#88ccee", "#44ccb8", "#6fd08c", "#d6d65c", "#ffdd88", "#ff9aa5", "#f09ac0", "#eea0e0", "#cccccc"],
   };
   const isDark = () => document.documentElement.dataset.theme === "dark";
-  const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const ink = () => style("--pst-color-text-base") || "#222";
   const faint = () => (isDark() ? "#55585c" : "#c4c7cc");
 
   // An element: create("button", { type: "button", onclick }, "text", child, ...).
@@ -88,7 +86,7 @@
   }
 
   // Press and drag, by mouse, pen or finger.
-  function dragging(canvas, { pressed, moved, released = () => {} }) {
+  function dragging(canvas, { pressed, moved }) {
     canvas.addEventListener("pointerdown", (event) => {
       if (event.button) return;
       canvas.setPointerCapture(event.pointerId);
@@ -99,8 +97,6 @@
     canvas.addEventListener("pointermove", (event) => {
       if (canvas.hasPointerCapture(event.pointerId)) moved(place(event, canvas));
     });
-    canvas.addEventListener("pointerup", () => released());
-    canvas.addEventListener("pointercancel", () => released());
   }
 
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
@@ -250,8 +246,8 @@
 
   Object.assign(vitae, {
     stage: {
-      COLOURS, create, named, slider, choice, select, button, sharpCanvas, place, dragging, arrows, pad, paint, picture, paintGrid,
-      onceAFrame, ink, faint,
+      COLOURS, create, named, slider, choice, select, button, sharpCanvas, dragging, arrows, pad, paint, picture, paintGrid,
+      onceAFrame, faint,
     },
     unpacked: ({ channels, height, width, bytes }) => ({
       channels, height, width, values: Float64Array.from(vitae.bytesOf(bytes), (byte) => byte / 255),
