@@ -440,7 +440,7 @@ def curves(
             cell.plot(curve.x, curve.y, label=curve.label, markevery=every, **style)
         if log:
             cell.set_xscale("log")
-            marks = drawn[0].x
+            marks = sorted({mark for curve in drawn for mark in curve.x})
             cell.set_xticks(marks, [f"{mark:,g}" for mark in marks])
             cell.minorticks_off()
         cell.set(title=title, xlabel=across, ylabel=up)
