@@ -151,9 +151,10 @@ def write_all(folder: Path) -> None:
         write_bytes(folder / f"moving-{name}.webp", picture)
     sheets = {}
     for dataset, held in HELD.items():
+        model = pretrained(dataset)
         for space in held:
             file = f"{dataset}-{space}.webp"
-            write_bytes(folder / file, _webp(sheet(pretrained(dataset), space, held)))
+            write_bytes(folder / file, _webp(sheet(model, space, held)))
             what = {"celeba": "a face", "smpl": "a body"}[dataset]
             sheets.setdefault(dataset, {})[space] = {
                 "file": file,

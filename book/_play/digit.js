@@ -8,6 +8,7 @@
   vitae.demo("digit", (root, live) => {
     const ink = new Float64Array((SIDE * FINE) ** 2);
     const pen = { at: [SIDE / 2, SIDE / 2], down: false, usedKeys: false };
+    const fine = create("canvas", {});
     let model = null, name = "mnist-affine", digits = null, found = null;
 
     const sheet = sharpCanvas(252, {
@@ -46,7 +47,6 @@
       sheet.draw((context) => {
         context.fillStyle = "black";
         context.fillRect(0, 0, sheet.side, sheet.side);
-        const fine = create("canvas", {});
         paint(fine, { channels: 1, height: SIDE * FINE, width: SIDE * FINE, values: ink });
         context.drawImage(fine, 0, 0, sheet.side, sheet.side);
         if (found) outline(context);

@@ -2,8 +2,6 @@
 
 import pytest
 
-from .conftest import PAGES
-
 # Ten megabits a second and forty milliseconds there and back: a middling line at home.
 LINE = {"offline": False, "latency": 40, "downloadThroughput": 10e6 / 8, "uploadThroughput": 10e6 / 8}
 WATCH = """
@@ -15,9 +13,7 @@ WATCH = """
 """
 
 
-@pytest.mark.parametrize(
-    "name", [page for page in PAGES if page in ("index.html", "notebooks/play.html", "notebooks/mnist.html")]
-)
+@pytest.mark.parametrize("name", ["index.html", "notebooks/play.html", "notebooks/mnist.html"])
 def test_the_largest_content_is_soon_there_and_stays_where_it_is(browser, address, name):
     page = browser.new_page(viewport={"width": 1300, "height": 900})
     page.add_init_script(WATCH)
