@@ -139,19 +139,20 @@
     }));
     const time = slider("time", { least: -1, most: 1, value: 1, name: "time of the flow, from minus one to one", changed: (value) => { pause(); state.time = value; draw(); } });
     const play = button("Play", () => (state.playing ? pause() : run()));
-    function pause() { state.playing = false; play.textContent = "Play"; }
+    let next = 0;
+    function pause() { cancelAnimationFrame(next); state.playing = false; play.textContent = "Play"; }
     function run() {
       state.playing = true;
       play.textContent = "Pause";
       const began = performance.now() - Math.asin(state.time) * 1000;
       const step = (now) => {
-        if (!state.playing || !root.isConnected) return;
+        if (!root.isConnected) return;
         state.time = Math.sin((now - began) / 1000);
         time.set(state.time);
         draw();
-        requestAnimationFrame(step);
+        next = requestAnimationFrame(step);
       };
-      requestAnimationFrame(step);
+      next = requestAnimationFrame(step);
     }
     function still() {
       velocities.fill(0);
