@@ -1,7 +1,9 @@
 # The thin bootstrap around the Snakefile: a private uv, the locked environment, then one command each.
 #   make book              run the notebooks (profile quick) and build book/_build/html
 #   make book PROFILE=full the same at the poster's size: VITAE_DATA=... make book PROFILE=full
+#   make pdf               the book on paper, by Chromium: book/_build/vitae.pdf
 #   make test              pytest and nbval
+#   make install           only the environment, .venv, for papermill and vitae
 PYTHON  ?= python3
 PROFILE ?= quick
 CORES   ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
@@ -13,9 +15,9 @@ TIMES  := build/seconds
 # All but distil, which nobody needs but to make the embedded meshes again.
 EXTRAS := data notebooks book cluster test
 
-.PHONY: help book test lint lock clean
+.PHONY: help install book pdf test lint lock clean
 help:
-	@sed -n '2,4s/^# *//p' Makefile
+	@sed -n '2,6s/^# *//p' Makefile
 
 $(UV):
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
@@ -32,6 +34,8 @@ $(READY): requirements.lock pyproject.toml | $(UV)
 	  echo $$(( $$(date +%s) - start )) > $(TIMES)/install
 	@touch $@
 
+install: $(READY)
+
 # Notebooks run in a kernel of this environment, whatever kernels the user has registered.
 export JUPYTER_PATH := $(abspath .venv/share/jupyter)
 export PATH := $(abspath $(BIN)):$(PATH)
@@ -39,6 +43,10 @@ export PATH := $(abspath $(BIN)):$(PATH)
 book: $(READY)
 	@$(BIN)/snakemake --cores $(CORES) --quiet host rules reason --rerun-incomplete --config profile=$(PROFILE) -- book
 	@$(BIN)/python book/seconds.py $(PROFILE)
+
+pdf: $(READY)
+	@$(BIN)/snakemake --cores $(CORES) --quiet host rules reason --rerun-incomplete --config profile=$(PROFILE) -- pdf
+	@echo "the book on paper: $(abspath book/_build/vitae.pdf)"
 
 test: $(READY)
 	$(BIN)/ruff check .

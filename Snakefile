@@ -211,3 +211,18 @@ rule build:
     shell:
         # --all: the reference pages depend on docstrings, which Sphinx does not track.
         "jupyter-book build book --all -W --keep-going > {log} 2>&1 || {{ tail -n 40 {log} >&2; exit 1; }}"
+
+
+rule pdf:
+    input: "book/_build/html/index.html"
+    output: "book/_build/vitae.pdf"
+    log: "build/logs/pdf.log"
+    resources:
+        mem_mb=2000,
+        runtime=20,
+    shell:
+        """
+        {{ jupyter-book build book --all -W --keep-going --builder singlehtml --path-output build/single &&
+           python book/pdf.py build/single/_build/singlehtml/index.html {output}; }} > {log} 2>&1 ||
+          {{ tail -n 20 {log} >&2; exit 1; }}
+        """

@@ -29,6 +29,7 @@ def test_buttons_that_need_an_address_are_there_only_with_one(tmp_path, address)
     assert config.html_theme_options.get("repository_url", "") == address
     assert config.html_theme_options.get("use_issues_button", False) == bool(address)
     assert ("launch_buttons" in config.html_theme_options) == bool(address)
+    assert (ROOT / config.html_theme_options.get("path_to_docs", "") / "notebooks/mnist.ipynb").exists()
 
 
 def test_pages_keep_what_they_need_and_lose_the_rest(tmp_path):

@@ -60,7 +60,7 @@ def claims(records: Records) -> list[Claim]:
         ),
         Claim(
             "invertible",
-            "For both transformations it holds that the inverse of T_gamma is T_-gamma; they are diffeomorphic.",
+            "For both transformations it holds that the inverse of T_γ is T_−γ; they are diffeomorphic.",
             tuple(part for dataset in _DATASETS for part in _invertible(records, dataset)),
             "transformations",
         ),

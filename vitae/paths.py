@@ -51,6 +51,11 @@ def figures(profile: str) -> Path:
     return home() / "figures" / profile
 
 
+def committed_figures() -> Path:
+    """Those of profile full that come with the clone, wherever figures go."""
+    return Path(__file__).resolve().parent.parent / "figures" / "full"
+
+
 def data_root(root: str | Path | None = None) -> Path | None:
     """The user's own data folder, from the argument or `$VITAE_DATA`; None where neither names one."""
     named = root or os.environ.get("VITAE_DATA")

@@ -33,8 +33,8 @@ from vitae.transforms import CPAB, Transformation, pixel_grid
 
 STYLE = Path(__file__).with_name("vitae.mplstyle")
 
-# Two colours that differ in lightness too, for readers who do not see the hue.
-_ZERO, _ONE = "#0072b2", "#d55e00"
+# They differ in lightness too, for readers who do not see the hue. Where spaces are told apart, appearance is blue.
+_BLUE, _ORANGE = "#0072b2", "#d55e00"
 _MARKERS = "o^sDvPX"
 
 
@@ -56,7 +56,7 @@ def _subplots(rows: int = 1, columns: int = 1, **settings):
 
 
 def _draw_image(axes, image: Tensor | np.ndarray) -> None:
-    image = np.asarray(image)
+    image = np.clip(np.asarray(image), 0, 1)  # a Gaussian's means may lie outside
     axes.imshow(image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0), vmin=0, vmax=1, interpolation="nearest")
     _bare(axes)
 
@@ -77,7 +77,8 @@ def _image_grid(rows: list[tuple[str, Tensor]], title: str = "") -> Figure:
     for (label, images), row in zip(rows, axes, strict=True):
         for image, cell in zip(images, row, strict=True):
             _draw_image(cell, image)
-        row[0].set_ylabel(label, rotation=0, ha="right", va="center")
+        colour = _BLUE if "z_{A" in label else _ORANGE if "z_{P" in label else "black"
+        row[0].set_ylabel(label, rotation=0, ha="right", va="center", color=colour)
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
     if title:
         figure.suptitle(title)
@@ -150,7 +151,7 @@ def latent_spaces(codes: dict[str, np.ndarray], digits: np.ndarray) -> Figure:
     titles = {"z_A": "appearance", "z_P": "perspective"}
     for cell, (name, values) in zip(axes[0], codes.items(), strict=True):
         points, labels = _two_dimensions(values, name)
-        for digit, colour, marker in ((0, _ZERO, "o"), (1, _ONE, "^")):
+        for digit, colour, marker in ((0, _BLUE, "o"), (1, _ORANGE, "^")):
             chosen = points[digits == digit]
             cell.scatter(*chosen.T, s=10, alpha=0.6, c=colour, marker=marker, linewidths=0, label=f"digit {digit}")
         cell.set(title=titles.get(name, name), xlabel=labels[0], ylabel=labels[1])
@@ -182,7 +183,7 @@ def before_and_after(model: GenerativeModel, images: Tensor) -> Figure:
         _draw_image(axes[0][j], x[j])
         height, width = x.shape[-2:]
         axes[0][j].plot(
-            (outline[j, :, 0] + 1) * width / 2 - 0.5, (outline[j, :, 1] + 1) * height / 2 - 0.5, c=_ONE, lw=1.2
+            (outline[j, :, 0] + 1) * width / 2 - 0.5, (outline[j, :, 1] + 1) * height / 2 - 0.5, c=_ORANGE, lw=1.2
         )
         # Room for the part of the frame that lies outside the image.
         rx, ry = 0.3 * width, 0.3 * height
@@ -296,14 +297,16 @@ def planes(panels: Sequence[tuple[str, str, Tensor]]) -> Figure:
 def learning_curves(records: list[dict], names: dict[str, str]) -> Figure:
     """Each run's training loss by epoch, in nats; the loss of each row's own objective, so levels do not compare."""
     figure, axes = _subplots(1, 1, figsize=(6.4, 3.4))
-    colours = dict(zip(names, matplotlib.colormaps["tab10"].colors, strict=False))
+    cycle = matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]
+    # Beyond as many rows as there are colours the second round is dashed.
+    styles = {name: {"c": cycle[i % len(cycle)], "ls": "-" if i < len(cycle) else "--"} for i, name in enumerate(names)}
     labelled = set()
     for record in records:
         model = record["configuration"]["model"]
         losses = np.array(record["losses"], float)
         label = names.get(model, model) if model not in labelled else None
         labelled.add(model)
-        axes[0][0].plot(1 + np.arange(len(losses)), losses, c=colours.get(model, "0.5"), lw=1.2, label=label)
+        axes[0][0].plot(1 + np.arange(len(losses)), losses, lw=1.2, label=label, **styles.get(model, {"c": "0.5"}))
     axes[0][0].set(xlabel="epoch", ylabel="training loss (nats per image)")
     # From the second epoch on: the first is far above all others and would flatten them.
     shown = [loss for record in records for loss in record["losses"][1:]] or [0, 1]
@@ -392,7 +395,7 @@ def leaders(panels: Sequence[Matrix]) -> Figure:
     for cell, panel in zip(axes[0], panels, strict=True):
         ordered = np.sort(panel.numbers, axis=0)
         places = np.arange(len(panel.factors))
-        cell.bar(places, ordered[-1], width=0.7, color=_ZERO, label="best code")
+        cell.bar(places, ordered[-1], width=0.7, color=_BLUE, label="best code")
         cell.bar(places, ordered[-2], width=0.7, color="0.8", label="second best")
         for place, top, gap in zip(places, ordered[-1], ordered[-1] - ordered[-2], strict=True):
             cell.text(place, top + 0.01, f"{gap:.2f}", ha="center", va="bottom", fontsize=7)
@@ -511,7 +514,7 @@ def warped_grids(transformation: Transformation, gammas: Tensor, titles: list[st
     figure, axes = _subplots(2, len(gammas), figsize=(2.1 * len(gammas), 4.4))
     for j, title in enumerate(titles):
         for stroke in moved[j]:
-            axes[0][j].plot(stroke[:, 0], stroke[:, 1], c=_ZERO, lw=0.8)
+            axes[0][j].plot(stroke[:, 0], stroke[:, 1], c=_BLUE, lw=0.8)
         axes[0][j].plot([-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1], c="0.6", lw=0.8, ls="--")
         axes[0][j].set(title=title, xlim=(-reach, reach), ylim=(reach, -reach), aspect="equal")
         _bare(axes[0][j])
@@ -539,8 +542,8 @@ def velocity_fields(
         )
         times = torch.linspace(0, 1, steps)
         paths_of_seeds = transformation.apply(times[:, None] * gamma, seeds)
-        cell.plot(paths_of_seeds[..., 0], paths_of_seeds[..., 1], c=_ONE, lw=1.5)
-        cell.scatter(*seeds.T, s=12, c=_ONE)
+        cell.plot(paths_of_seeds[..., 0], paths_of_seeds[..., 1], c=_ORANGE, lw=1.5)
+        cell.scatter(*seeds.T, s=12, c=_ORANGE)
         cell.set(title=title, xlim=(-1.3, 1.3), ylim=(1.3, -1.3), aspect="equal")
         _bare(cell)
     return figure
@@ -585,7 +588,7 @@ def convergence(found: list[dict]) -> Figure:
     for cell, measured in zip(axes[0], found, strict=True):
         for (name, errors), colour, marker in zip(
             ((name, errors) for name, errors in measured.items() if isinstance(errors, dict)),
-            ("0.5", _ONE, _ZERO),
+            ("0.5", _ORANGE, _BLUE),
             ("s", "^", "o"),
             strict=True,
         ):
@@ -677,13 +680,13 @@ def beside_the_poster(panels: Sequence[tuple[str, dict[str, results.Interval], d
         heights = [rows.index(model) for model in present]
         spread = [np.nan_to_num(ours[model].half_width) for model in present]
         means = [ours[model].mean for model in present]
-        cell.errorbar(means, heights, xerr=spread, fmt="o", c=_ZERO, ms=5, capsize=3, label="ours, 95% over seeds")
+        cell.errorbar(means, heights, xerr=spread, fmt="o", c=_BLUE, ms=5, capsize=3, label="ours, 95% over seeds")
         printed = [model for model in rows if model in theirs]
         cell.scatter(
             [theirs[model] for model in printed],
             [rows.index(model) for model in printed],
             marker="x",
-            c=_ONE,
+            c=_ORANGE,
             s=40,
             label="poster",
         )
@@ -708,8 +711,8 @@ def space_knowledge(records: list[dict], names: dict[str, str], factor: str, wha
     present = [name for name in names if any(r["configuration"]["model"] == name for r in records)]
     for space, colour, marker, label in (
         ("z", "0.35", "s", "whole code $z$"),
-        ("z_A", _ZERO, "o", "appearance $z_A$"),
-        ("z_P", _ONE, "^", "perspective $z_P$"),
+        ("z_A", _BLUE, "o", "appearance $z_A$"),
+        ("z_P", _ORANGE, "^", "perspective $z_P$"),
     ):
         rows = [r for r in records if space in r["scores"]["predictability"] and r["configuration"]["model"] in present]
         heights = [present.index(r["configuration"]["model"]) for r in rows]
@@ -790,6 +793,27 @@ def saved_figure(path: Path):
         f'<img src="{source}" width="{width}" height="{height}" alt="{html.escape(provenance["alt"])}">'
         f'<figcaption class="provenance">{caption}</figcaption></figure>'
     )
+
+
+def at_full_size(notebook: str, *names: str) -> list:
+    """Figures of profile full for display, on a page of another profile: your own, else those that come with the clone.
+
+    Args:
+        names: as given to `Maker.show`; a star stands for anything.
+
+    Raises:
+        InputError: there is none of a name.
+    """
+    shown = []
+    for name in names:
+        for folder in (paths.figures("full"), paths.committed_figures()):
+            found = sorted(path for path in folder.glob(f"{notebook}-{name}.*") if path.suffix in (".png", ".svg"))
+            if found:
+                shown += map(saved_figure, found)
+                break
+        else:
+            raise InputError(f"there is no figure {notebook}-{name} of profile full: run the notebook with it first.")
+    return shown
 
 
 # Of an SVG: what no reader sees, and digits beyond the hundredth of a point; factors below one keep all of theirs.

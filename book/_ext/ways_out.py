@@ -15,7 +15,9 @@ def _buttons(app, config) -> None:
     if address := cited.get("repository-code"):
         config.html_theme_options |= {
             "repository_url": address,
-            "path_to_docs": "book",
+            "repository_branch": "main",
+            # A page notebooks/NAME is made from that file of the project; those below book/ are built and not in it.
+            "path_to_docs": "",
             "use_issues_button": True,
             "use_repository_button": True,
             "launch_buttons": {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"},

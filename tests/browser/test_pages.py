@@ -1,13 +1,16 @@
 """Every page: nothing from elsewhere, no error, formulas set, links alive, pictures described, light, accessible."""
 
+import subprocess
+import sys
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from .conftest import HTML, PAGES
+from .conftest import HTML, PAGES, ROOT
 
+NOTEBOOKS = [name for name in PAGES if name.startswith("notebooks/")]
 LARGEST, LARGEST_FIRST = 3_000_000, 1_500_000
 SEEN = r"""() => {
   const images = (wrong) => [...document.images].filter(wrong).map((image) => image.src.slice(0, 80));
@@ -66,6 +69,40 @@ def test_a_page_at_a_desk_by_day_and_night(visit, name):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_on_a_phone(visit, name):
     assert_whole(visit(name, width=390))
+
+
+def test_on_paper_figures_stand_for_demonstrations(visit):
+    page = visit("notebooks/play.html")
+    page.emulate_media(media="print")
+    stills = page.locator(".demo .still img")
+    assert stills.count() == page.locator("[data-demo]").count() > 0
+    for still in stills.all():
+        assert still.bounding_box()["width"] > 300
+    assert not page.locator(".demo .live").first.is_visible()
+
+
+def test_a_page_as_a_pdf_has_its_text_and_its_outline(tmp_path):
+    """The whole book takes a minute, and `make pdf` prints it in the same way."""
+    subprocess.run([sys.executable, ROOT / "book/pdf.py", HTML / "model.html", tmp_path / "model.pdf"], check=True)
+    paper = (tmp_path / "model.pdf").read_bytes()
+    assert paper.startswith(b"%PDF")
+    assert 2 <= paper.count(b"/Type /Page\n") < 20
+    assert b"(The generative story)" in paper
+
+
+def test_paper_shows_no_folded_code(visit):
+    page = visit("notebooks/mnist.html")
+    folded = page.locator("details.above-input")
+    assert folded.count() > 0
+    assert all(one.is_visible() for one in folded.all())
+    page.emulate_media(media="print")
+    assert not any(one.is_visible() for one in folded.all())
+
+
+def test_no_notebook_warned(visit):
+    """What a library has to say to the programmer is not for readers."""
+    for name in NOTEBOOKS:
+        assert visit(name).locator(".output.stderr").all_inner_texts() == [], name
 
 
 class _Anchors(HTMLParser):
