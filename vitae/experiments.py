@@ -126,12 +126,14 @@ class Configuration:
     Attributes:
         model: a row's name, see `ROWS`.
         strength: the objective's own numbers, see `STRENGTHS`.
-        appearance, perspective: latent dimensions; a model with one space gets their sum.
+        appearance: latent dimensions; a model with one space gets the sum of these and the next.
+        perspective: the same of the perspective space.
         transform: the transformation's name, see `transforms.named`; models with one space have none.
-        network, widths: `mlp` with the widths of the encoder's layers, `mlp-separate` with the same widths twice, for
-            mean and variance, or `conv` with its channels.
+        network: `mlp`, `mlp-separate` with a network for the mean and one for the variance, or `conv`.
+        widths: of the encoder's layers, or their channels.
         widths_of_vae: the same for models with one space, wider so that all rows have as many parameters.
-        train_size, test_size: images used, the first so many; None for all there are.
+        train_size: images to train on, the first so many; None for all there are.
+        test_size: the same to test on.
         samples: K of the importance-weighted log p(x).
         hold_out: keep the last tenth of the training images, train on the others, and evaluate on the kept ones
             instead of the test images: the mode to tune in.
@@ -139,8 +141,8 @@ class Configuration:
         perspective_decoder: `generators`, one linear map whose latents start as the transformation's motions with a
             name; `generators+hidden`, the same and a hidden layer that bends them; `linear`, a map that starts at
             random; or `hidden`, a hidden layer that does, which a transformation without such motions gets.
-        start, limit: how far from the identity the transformation begins, and how far each of its parameters may go,
-            see `nets.ParameterDecoder`.
+        start: how far from the identity the transformation begins, see `nets.ParameterDecoder`.
+        limit: how far each of its parameters may go, see there.
     """
 
     dataset: str

@@ -47,7 +47,8 @@ class Progress:
         step: how many are done.
         seconds: spent so far, earlier sessions included; of runs that train together, each one's share.
         losses: each epoch's mean, in nats per image.
-        loss_sum, elbo_sum: over the steps of the epoch that is not finished yet.
+        loss_sum: over the steps of the epoch that is not finished yet.
+        elbo_sum: the same of the ELBO.
         elbo: the mean over the last epoch that is finished, in nats per image.
         diverged: the step in which the loss stopped being finite, if it did.
         course: of the KL of each latent, in nats, and of the model's own terms, the mean over each of `PARTS` parts of

@@ -108,7 +108,10 @@ class GridCollection(FileCollection):
     """A collection whose published file and whose stand-in are both a `Grid`; its split is a seeded one of all.
 
     Attributes:
-        file, url, md5, count: of what was published, and how many images that is.
+        file: what was published.
+        url: where.
+        md5: its checksum.
+        count: how many images it holds.
         shown: the combination from which factors are moved one at a time.
     """
 

@@ -41,7 +41,8 @@ class Boosted:
 
     Attributes:
         importance: each code's part of all that splits gained in squared error, `d`; zeros if nothing was split.
-        train, test: the class that each point gets.
+        train: the class that each point gets.
+        test: the same of points that were not learned from.
     """
 
     importance: np.ndarray

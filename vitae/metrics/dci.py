@@ -26,8 +26,10 @@ _STAGES, _STAGES_OF_FAST = 100, 20
 class DCI:
     """
     Attributes:
-        disentanglement, completeness: D and C, in [0, 1].
-        informativeness, informativeness_train: mean accuracy over the factors.
+        disentanglement: D, in [0, 1].
+        completeness: C, in [0, 1].
+        informativeness: mean accuracy over the factors, on test points.
+        informativeness_train: the same on the points that were learned from.
         importance: r, each factor's sums to 1, or to 0 where no code tells anything of it; `d x k`.
         per_code: 1 - H for each code; `per_factor` for each factor; `accuracy` of each factor on test points.
         shortfall: what is less than the full protocol, in words; empty if nothing. Numbers with and without one must

@@ -29,8 +29,10 @@ class Report:
     """Every score of one set of codes.
 
     Attributes:
-        factors, codes: names.
-        train, test: how many points were learned from and tested on.
+        factors: names.
+        codes: names.
+        train: how many points were learned from.
+        test: how many were tested on.
         seed: of splits and votes.
         spaces: latent space -> factor -> what it knows of it; empty if no spaces were named.
         seconds: spent on each score.

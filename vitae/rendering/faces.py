@@ -89,7 +89,8 @@ class Head:
         base: `vertices x 3`.
         shapes: name -> what one unit of it adds to the vertices; `vertices x 3`.
         faces: `faces x 3`: the head's, then the outside of the curtain of long hair, then its inside.
-        bare, outside: how many of the faces are the head's, and how many are not the inside's.
+        bare: how many of the faces are the head's.
+        outside: how many are not the inside's.
         materials: `vertices x 6`, how much of each material.
         eye: `vertices x 2`, place on the eyeball in its radii.
         volume: what short hair adds to the scalp; `vertices x 3`.
