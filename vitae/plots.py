@@ -790,9 +790,7 @@ def saved_figure(path: Path):
     )
     return HTML(
         f'<figure class="{"vector" if path.suffix == ".svg" else "picture"}">'
-        # The class keeps the theme from putting a grey ground under pictures at night.
-        f'<img class="dark-light" src="{source}" width="{width}" height="{height}" '
-        f'alt="{html.escape(provenance["alt"])}">'
+        f'<img src="{source}" width="{width}" height="{height}" alt="{html.escape(provenance["alt"])}">'
         f'<figcaption class="provenance">{caption}</figcaption></figure>'
     )
 
