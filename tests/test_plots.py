@@ -182,6 +182,20 @@ def test_other_formats_and_missing_figures_are_named(images, tmp_path):
         plots.saved_figure(tmp_path / "none.png")
 
 
+def test_figures_at_full_size_are_the_reader_s_own_or_the_clone_s(images, monkeypatch, tmp_path):
+    def alts(*names):
+        return [re.search(r'alt="([^"]*)"', figure.data)[1] for figure in plots.at_full_size("mnist", *names)]
+
+    committed = json.loads((paths.committed_figures() / "mnist-before-and-after.json").read_text())["alt"]
+    monkeypatch.setenv("VITAE_HOME", str(tmp_path))
+    assert alts("before-and-after") == [committed]
+    plots.Maker("mnist", "full", 0).show(plots.contact_sheet(images), "before-and-after", "my own", [])
+    assert alts("before-and-after", "manipulation-c*") == ["my own", alts("manipulation-c-vitae")[0]]
+    assert len(alts("manipulation-*")) == 3
+    with pytest.raises(InputError, match="no figure mnist-none of profile full: run the notebook"):
+        alts("none")
+
+
 def test_a_cpab_field_is_drawn_on_its_mesh_with_arrows_of_its_velocities():
     cpab = CPAB((2, 3))
     gamma = torch.zeros(1, cpab.dim)
