@@ -1,6 +1,8 @@
 """What the book's own Sphinx extensions do to options and pages."""
 
 import importlib.util
+import re
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -64,5 +66,13 @@ def test_the_first_page_has_every_claim_with_its_verdict(monkeypatch):
     assert [entry[0][0].astext() for entry in entries] == [claim.verdict for claim in judged]
     assert [entry[0][2].astext() for entry in entries] == [claim.sentence for claim in judged]
     assert all(isinstance(entry, nodes.list_item) for entry in entries)
-    for verdict in {claim.verdict for claim in judged}:
-        assert f"{verdict} {sum(claim.verdict == verdict for claim in judged)}" in counted.astext()
+    said = re.findall(r"(\d+) ([a-z ]+)", counted.astext().split(":")[1])
+    plainly = {
+        "hold": "holds",
+        "hold in part": "holds in part",
+        "do not hold": "does not hold",
+        "is undecided": "undecided",
+        "are undecided": "undecided",
+    }
+    found = {plainly.get(verb, verb): int(count) for count, verb in said}
+    assert found == Counter(claim.verdict for claim in judged)

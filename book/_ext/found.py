@@ -17,6 +17,14 @@ from vitae import claims, results
 
 # Where Snakemake's `benchmark` writes, seen from the folder of the book.
 _SECONDS = Path("../build/seconds")
+# How a verdict is said of one claim, and of several.
+_VERBS = {
+    "holds": ("holds", "hold"),
+    "holds in part": ("holds in part", "hold in part"),
+    "does not hold": ("does not hold", "do not hold"),
+    "undecided": ("is undecided", "are undecided"),
+    "not measured": ("is not measured", "are not measured"),
+}
 _SHOWN_VERSIONS = ("torch", "numpy", "scikit-learn", "numba", "matplotlib", "papermill")
 
 
@@ -26,7 +34,7 @@ class Verdicts(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         found = claims.claims(claims.read())
         counts = Counter(claim.verdict for claim in found)
-        said = ", ".join(f"{verdict} {count}" for verdict, count in counts.most_common())
+        said = ", ".join(f"{count} {_VERBS[verdict][count > 1]}" for verdict, count in counts.most_common())
         entries = nodes.bullet_list(classes=["verdicts"])
         for claim in found:
             page = pending_xref(
@@ -36,7 +44,7 @@ class Verdicts(SphinxDirective):
             page += nodes.inline("", claim.sentence)
             badge = nodes.inline("", claim.verdict, classes=["verdict", re.sub(r"\W+", "-", claim.verdict)])
             entries += nodes.list_item("", nodes.paragraph("", "", badge, nodes.Text(" "), page))
-        return [nodes.paragraph("", f"{len(found)} sentences of the poster can be tested: {said}."), entries]
+        return [nodes.paragraph("", f"Of {len(found)} sentences of the poster that can be tested: {said}."), entries]
 
 
 class Status(SphinxDirective):
