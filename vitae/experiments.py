@@ -126,8 +126,8 @@ class Configuration:
     Attributes:
         model: a row's name, see `ROWS`.
         strength: the objective's own numbers, see `STRENGTHS`.
-        appearance: latent dimensions; a model with one space gets the sum of these and the next.
-        perspective: the same of the perspective space.
+        appearance: dimension of z_A; a model with one space gets the sum of both.
+        perspective: dimension of z_P.
         transform: the transformation's name, see `transforms.named`; models with one space have none.
         network: `mlp`, `mlp-separate` with a network for the mean and one for the variance, or `conv`.
         widths: of the encoder's layers, or their channels.
