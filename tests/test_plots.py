@@ -182,6 +182,12 @@ def test_other_formats_and_missing_figures_are_named(images, tmp_path):
         plots.saved_figure(tmp_path / "none.png")
 
 
+@pytest.mark.parametrize("seed", ["abc", 1.5, -1])
+def test_a_seed_that_is_none_is_named_before_anything_is_drawn(seed):
+    with pytest.raises(InputError, match=f"seed must be a whole number of 0 or more, got {seed}"):
+        plots.Maker("mnist", "smoke", seed)
+
+
 def test_figures_at_full_size_are_the_reader_s_own_or_the_clone_s(images, monkeypatch, tmp_path):
     def alts(*names):
         return [re.search(r'alt="([^"]*)"', figure.data)[1] for figure in plots.at_full_size("mnist", *names)]

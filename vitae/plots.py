@@ -25,7 +25,7 @@ from torch import Tensor
 
 from vitae import paths, results
 from vitae.data.base import as_floats
-from vitae.errors import InputError
+from vitae.errors import InputError, require_number
 from vitae.files import picture_kind, write_bytes, write_text
 from vitae.metrics.report import Report
 from vitae.models.base import GenerativeModel
@@ -729,11 +729,18 @@ def space_knowledge(records: list[dict], names: dict[str, str], factor: str, wha
 
 @dataclass(frozen=True)
 class Maker:
-    """Who makes a notebook's figures: what stands under each of them and in the file beside it."""
+    """Who makes a notebook's figures: what stands under each of them and in the file beside it.
+
+    Raises:
+        InputError: a seed that is no whole number from 0 on, as papermill passes on what somebody typed.
+    """
 
     notebook: str
     profile: str
     seed: int
+
+    def __post_init__(self):
+        require_number("seed", self.seed, 0, whole=True)
 
     def show(self, figure: Figure, name: str, alt: str, records: list[dict], *, vector: bool = False):
         """Save a figure with its provenance, and return it for display with its caption.
