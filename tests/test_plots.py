@@ -1,4 +1,5 @@
 import base64
+import html
 import io
 import json
 import re
@@ -47,6 +48,19 @@ def test_a_figure_is_named_by_its_maker_and_has_its_provenance_beside_it(images)
         "three &quot;digits&quot;",
     ):
         assert said in shown.data
+
+
+def test_the_command_trains_only_what_the_figure_shows(images):
+    records = [
+        {"run": f"{model}-seed0", "seconds": {"training": 1.0}, "configuration": {"model": model}}
+        for model in ("vae", "c-vitae", "vae")
+    ]
+    for takes_models, models in ((True, " -p models 'vae c-vitae'"), (False, "")):
+        maker = plots.Maker("mnist", "smoke", 0, takes_models=takes_models)
+        shown = maker.show(plots.contact_sheet(images), "sheet", "digits", records)
+        command = html.unescape(re.search(r'data-command="([^"]*)"', shown.data)[1])
+        assert command == f"papermill notebooks/mnist.ipynb out.ipynb -p profile smoke -p seed 0{models}"
+    assert "-p models" not in html.unescape(maker.show(plots.contact_sheet(images), "sheet", "digits", []).data)
 
 
 def shown_picture(shown):

@@ -45,7 +45,8 @@ profiles: smoke (seconds; proves that it runs, shows nothing else), quick (embed
           full (the size of the poster; minutes on a GPU, up to half an hour a model on a CPU)
 
 Records go to book/records, weights and checkpoints to runs, both under $VITAE_HOME (default: the clone, else the
-current folder). Data is looked for under --data-root or $VITAE_DATA.
+current folder). Data is looked for under --data-root or $VITAE_DATA. Figures come from the notebooks:
+papermill notebooks/mnist.ipynb out.ipynb -p profile quick -p seed 3 writes them to figures/quick.
 """
 
 
@@ -77,7 +78,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     epilog = _HELP.format(
-        models=", ".join(experiments.ROWS),
+        models=", ".join([*experiments.ROWS, *experiments.SISTERS]),
         architectures=", ".join(experiments.ARCHITECTURES),
         objectives=", ".join(experiments.STRENGTHS),
     )

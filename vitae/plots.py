@@ -731,6 +731,13 @@ def space_knowledge(records: list[dict], names: dict[str, str], factor: str, wha
 class Maker:
     """Who makes a notebook's figures: what stands under each of them and in the file beside it.
 
+    Attributes:
+        notebook: its name, which its figures' names begin with.
+        profile: of the runs.
+        seed: of the runs that are drawn.
+        takes_models: the notebook has a parameter `models`, so that a figure can be made without training those that
+            it does not show.
+
     Raises:
         InputError: a seed that is no whole number from 0 on, as papermill passes on what somebody typed.
     """
@@ -738,6 +745,7 @@ class Maker:
     notebook: str
     profile: str
     seed: int
+    takes_models: bool = False
 
     def __post_init__(self):
         require_number("seed", self.seed, 0, whole=True)
@@ -762,6 +770,8 @@ class Maker:
             "runs": [record["run"] for record in records],
             "alt": alt,
         }
+        if self.takes_models and records:
+            provenance["models"] = list(dict.fromkeys(record["configuration"]["model"] for record in records))
         write_text(path.with_suffix(".json"), json.dumps(provenance, indent=1, ensure_ascii=False) + "\n")
         return saved_figure(path)
 
@@ -788,12 +798,14 @@ def saved_figure(path: Path):
     work = f"{provenance['seconds']:.0f} s of training and scoring" if provenance["runs"] else "nothing trained"
     notebook = Path(provenance["notebook"])
     command = f"papermill {notebook} out.ipynb -p profile {provenance['profile']} -p seed {provenance['seed']}"
+    if models := provenance.get("models"):
+        command += f" -p models '{' '.join(models)}'"
     # For eyes alone: whoever hears the page has just heard it as the picture's text.
     seen = f'<span class="seen" aria-hidden="true">{html.escape(provenance["alt"])}</span>'
     caption = (
         f'{seen}<a href="../_sources/{notebook}" download>{notebook}</a> · profile {provenance["profile"]} · '
         f"seed {provenance['seed']} · commit {provenance['commit']} · {work}"
-        f'<button type="button" class="copy-command" data-command="{command}">copy command</button>'
+        f'<button type="button" class="copy-command" data-command="{html.escape(command)}">copy command</button>'
     )
     return HTML(
         f'<figure class="{"vector" if path.suffix == ".svg" else "picture"}">'
