@@ -45,6 +45,8 @@ book: $(READY)
 	@$(BIN)/python book/seconds.py $(PROFILE)
 
 pdf: $(READY)
+	@test -x "$${CHROMIUM:-/usr/bin/chromium}" || \
+	  { echo "make pdf prints with Chromium, and $${CHROMIUM:-/usr/bin/chromium} is none: install it, or name one by \$$CHROMIUM." >&2; exit 2; }
 	@$(BIN)/snakemake --cores $(CORES) --quiet host rules reason --rerun-incomplete --config profile=$(PROFILE) -- pdf
 	@echo "the book on paper: $(abspath book/_build/vitae.pdf)"
 

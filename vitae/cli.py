@@ -39,7 +39,8 @@ examples:
   vitae data celeba --preview faces.png --traversal factors.png
   vitae data smpl --resolution 128x64 --export bodies
 
-models:   {models}, or ARCHITECTURE+OBJECTIVE
+models:   {models},
+          {sisters}, or ARCHITECTURE+OBJECTIVE
           with architectures {architectures} and objectives {objectives}
 profiles: smoke (seconds; proves that it runs, shows nothing else), quick (embedded data, minutes on two cores),
           full (the size of the poster; minutes on a GPU, up to half an hour a model on a CPU)
@@ -78,7 +79,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     epilog = _HELP.format(
-        models=", ".join([*experiments.ROWS, *experiments.SISTERS]),
+        models=", ".join(experiments.ROWS),
+        sisters=", ".join(experiments.SISTERS),
         architectures=", ".join(experiments.ARCHITECTURES),
         objectives=", ".join(experiments.STRENGTHS),
     )

@@ -77,6 +77,7 @@ def _image_grid(rows: list[tuple[str, Tensor]], title: str = "") -> Figure:
     for (label, images), row in zip(rows, axes, strict=True):
         for image, cell in zip(images, row, strict=True):
             _draw_image(cell, image)
+        # A latent's space, as `latent_label` writes it.
         colour = _BLUE if "z_{A" in label else _ORANGE if "z_{P" in label else "black"
         row[0].set_ylabel(label, rotation=0, ha="right", va="center", color=colour)
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
