@@ -7,7 +7,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from vitae.plots import Box, diagram, write_figure
+from vitae.report.figures.diagrams import Box, diagram
+from vitae.report.figures.provenance import write_figure
 
 STATIC = Path(__file__).resolve().parent / "_static"
 

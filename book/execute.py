@@ -14,7 +14,7 @@ from pathlib import Path
 import nbformat
 import papermill
 
-from vitae.files import write_text
+from vitae.support.files import write_text
 
 
 def without_traces(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

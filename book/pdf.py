@@ -12,7 +12,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from vitae.files import write_bytes
+from vitae.support.files import write_bytes
 
 _MARGINS = {"top": "16mm", "bottom": "18mm", "left": "15mm", "right": "15mm"}
 _FOOT = '<div style="font-size: 8px; width: 100%; text-align: center"><span class="pageNumber"></span></div>'

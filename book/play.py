@@ -19,12 +19,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from vitae import paths, plots
 from vitae.data import load
-from vitae.evaluate import codes
-from vitae.files import read_tensors, write_bytes, write_text
+from vitae.evaluation.codes import codes
+from vitae.experiments.pretrained import pretrained
 from vitae.models.base import GenerativeModel
-from vitae.pretrained import pretrained
+from vitae.report import figures
+from vitae.support import paths
+from vitae.support.files import read_tensors, write_bytes, write_text
 
 # Name in the page -> trained model that comes with the package.
 MODELS = {"mnist-affine": "mnist", "mnist-cpab": "mnist-cpab"}
@@ -94,7 +95,7 @@ def _picture(image: np.ndarray) -> dict:
 
 def sheet(model: GenerativeModel, space: str, held: dict[str, tuple[float, float]]) -> np.ndarray:
     """All pictures of a plane in one, uint8, `(steps * height) x (steps * width) x channels`."""
-    images = plots.plane(model, space, held, STEPS, REACH)
+    images = figures.plane(model, space, held, STEPS, REACH)
     height, width = images.shape[-2:]
     cells = images.unflatten(0, (STEPS, STEPS)).permute(0, 3, 1, 4, 2)
     return cells.reshape(STEPS * height, STEPS * width, -1).numpy()

@@ -4,8 +4,8 @@ import math
 import pytest
 import torch
 
-from vitae import train as training
-from vitae.together import Together
+from vitae.training import loop
+from vitae.training.step import RunGroup
 
 # One thread: the tensors of tests are small, and on a busy machine threads that wait for each other cost far more
 # than they give.
@@ -28,8 +28,8 @@ def generator():
 
 @pytest.fixture
 def checkpoint_at_every_look(monkeypatch):
-    monkeypatch.setattr(training, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
-    monkeypatch.setattr(training, "_PART_FOR_CHECKPOINTS", math.inf)
+    monkeypatch.setattr(loop, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(loop, "_CHECKPOINT_TIME_FRACTION", math.inf)
 
 
 class KilledError(Exception):
@@ -42,7 +42,7 @@ def killed_in_step(monkeypatch):
 
     @contextlib.contextmanager
     def killed(number):
-        real = Together.step
+        real = RunGroup.step
 
         def step(self, at):
             if at == number:
@@ -50,7 +50,7 @@ def killed_in_step(monkeypatch):
             real(self, at)
 
         with monkeypatch.context() as context:
-            context.setattr(Together, "step", step)
+            context.setattr(RunGroup, "step", step)
             with pytest.raises(KilledError):
                 yield
 

@@ -1,16 +1,12 @@
 import torch
 
-from vitae import (
-    MNIST,
-    VITAE,
-    Affine,
-    Bernoulli,
-    ConvDecoder,
-    ConvEncoder,
-    ParameterDecoder,
-    Schedule,
-)
-from vitae.train import train
+from vitae import VITAE, Affine
+from vitae.data import MNIST
+from vitae.models.likelihoods import Bernoulli
+from vitae.models.networks import ConvDecoder, ConvEncoder
+from vitae.models.perspective_decoder import ParameterDecoder
+from vitae.training.loop import train
+from vitae.training.schedule import Schedule
 
 torch.manual_seed(0)  # of the initial weights
 digits = MNIST.load("train", size=500)

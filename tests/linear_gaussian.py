@@ -6,9 +6,9 @@ exactly.
 
 import torch
 
-from vitae.likelihoods import GaussianPixels
 from vitae.models import VAE
-from vitae.nets import Gaussian
+from vitae.models.gaussian import Gaussian
+from vitae.models.likelihoods import GaussianPixels
 
 SHAPE = (1, 2, 3)
 VARIANCE = 0.3

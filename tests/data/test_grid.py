@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vitae import InputError, data
-from vitae.data import DATASETS, dsprites, generated, shapes3d
+from vitae.data import DATASETS, cache, dsprites, shapes3d
 
 GRIDS = {name: DATASETS[name].grid(source="embedded") for name in ("dsprites", "shapes3d")}
 
@@ -58,7 +58,7 @@ def test_published_values():
 
 
 def test_the_grids_and_their_renderers_name_the_same_values():
-    from vitae.rendering import room, sprites
+    from vitae.data.rendering import room, sprites
 
     assert dsprites.FACTORS[0].values == sprites.SHAPES
     names = {factor.name: factor.values for factor in shapes3d.FACTORS}
@@ -133,7 +133,7 @@ def test_the_published_sprites_are_read_as_they_lie(tmp_path, monkeypatch):
         embedded = data.load("dsprites", source="embedded")
         assert torch.equal(found.images[:, :, 1:], embedded.images[:, :, 1:])
         np.testing.assert_array_equal(found.factors, embedded.factors)
-    assert len(generated.contents()) == 1
+    assert len(cache.contents()) == 1
     with pytest.raises(InputError, match="published at 64 x 64 pixels: choose --source embedded"):
         data.load("dsprites", root=tmp_path, resolution=(32, 32))
 
@@ -162,7 +162,7 @@ def test_a_short_npz_is_named(tmp_path, monkeypatch):
     file.write_bytes(file.read_bytes()[:-200])
     with pytest.raises(InputError, match=rf"{file} is damaged or cut short"):
         data.load("dsprites", root=tmp_path)
-    assert generated.contents() == []
+    assert cache.contents() == []
 
 
 def small_shapes3d(monkeypatch, tmp_path):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from vitae import MNIST, InputError
-from vitae.data import DATASETS, mnist
+from vitae import InputError
+from vitae.data import DATASETS, MNIST, mnist
 from vitae.data.base import as_floats
 
 

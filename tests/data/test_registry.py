@@ -52,7 +52,7 @@ def test_threads_and_blocks_make_no_difference(name, monkeypatch):
     one = data.load(name, size=40).images
     torch.set_num_threads(3)
     try:
-        monkeypatch.setattr(data.generated, "_BLOCK", 7)
+        monkeypatch.setattr(data.cache, "_BLOCK", 7)
         assert torch.equal(data.load(name, size=40).images, one)
     finally:
         torch.set_num_threads(1)
@@ -176,7 +176,7 @@ except vitae.InputError as error:
 
 
 def test_every_dataset_has_experiments():
-    from vitae.experiments import EXPERIMENTS
+    from vitae.experiments.declaration import EXPERIMENTS
 
     assert set(EXPERIMENTS) == set(DATASETS)
 

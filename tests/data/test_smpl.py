@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from vitae import InputError, data
-from vitae.data import smpl, unpickle
-from vitae.rendering.bodies import POSES, open_body, volume
+from vitae.data import smpl, smpl_pickle
+from vitae.data.rendering.bodies import POSES, open_body, volume
 
 sys.path.insert(0, str(Path(__file__).parent))
 import smpl_files
@@ -177,7 +177,7 @@ def test_what_only_looks_known_is_refused_too(tmp_path, content):
     path = tmp_path / "model.pkl"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"was not loaded|is damaged or no pickle"):
-        unpickle.read(path)
+        smpl_pickle.read(path)
 
 
 def test_objects_of_foreign_classes_keep_their_numbers(tmp_path):
@@ -186,10 +186,10 @@ def test_objects_of_foreign_classes_keep_their_numbers(tmp_path):
     matrix = scipy.sparse.random(24, 50, density=0.1, random_state=0, format="csc")
     path = tmp_path / "x.pkl"
     path.write_bytes(pickle.dumps(matrix, protocol=2))
-    np.testing.assert_array_equal(unpickle.as_array(unpickle.read(path)), matrix.toarray())
+    np.testing.assert_array_equal(smpl_pickle.as_array(smpl_pickle.read(path)), matrix.toarray())
     path.write_bytes(pickle.dumps(matrix.tocsr(), protocol=2))
     with pytest.raises(ValueError, match="not stored by columns"):
-        unpickle.as_array(unpickle.read(path))
+        smpl_pickle.as_array(smpl_pickle.read(path))
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_constructors_that_take_addresses_are_not_called(tmp_path, content):
     path = tmp_path / "model.pkl"
     path.write_bytes(content)
     with contextlib.suppress(InputError):  # refused; or, where it is read, read as an opaque thing
-        assert not isinstance(unpickle.read(path), np.ndarray | np.dtype)
+        assert not isinstance(smpl_pickle.read(path), np.ndarray | np.dtype)
 
 
 def test_text_and_objects_beside_the_numbers_are_left_alone(tmp_path):
@@ -234,8 +234,8 @@ def test_arrays_of_every_protocol_and_kind_arrive(tmp_path, protocol, kind):
     }
     path = tmp_path / "x.pkl"
     path.write_bytes(pickle.dumps(arrays, protocol))
-    for name, found in unpickle.read(path).items():
-        np.testing.assert_array_equal(unpickle.as_array(found), arrays[name])
+    for name, found in smpl_pickle.read(path).items():
+        np.testing.assert_array_equal(smpl_pickle.as_array(found), arrays[name])
 
 
 def test_an_array_shorter_than_its_shape_is_damaged(tmp_path):
@@ -244,7 +244,7 @@ def test_an_array_shorter_than_its_shape_is_damaged(tmp_path):
     assert content.count(b"K\x04\x85") == 1
     path.write_bytes(content.replace(b"K\x04\x85", b"K\x09\x85"))
     with pytest.raises(InputError, match="not as long as its shape says"):
-        unpickle.read(path)
+        smpl_pickle.read(path)
 
 
 def damaged(name, change):
@@ -276,9 +276,9 @@ def test_a_circle_of_objects_is_no_numbers(tmp_path):
     path = tmp_path / "x.pkl"
     # An object of chumpy whose x is itself.
     path.write_bytes(b"(dS'v_template'\ncchumpy.ch\nCh\n)\x81p0\n(dS'x'\ng0\nsbs.")
-    stored = unpickle.read(path)
+    stored = smpl_pickle.read(path)
     with pytest.raises(RecursionError):
-        unpickle.as_array(stored["v_template"])
+        smpl_pickle.as_array(stored["v_template"])
 
 
 def test_the_first_bodies_of_more_than_the_protocol_are_those_of_the_protocol():

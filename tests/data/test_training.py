@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vitae import configure, data
-from vitae.runs import load_data
+from vitae.experiments.run_data import load_data
 
 
 @pytest.fixture(scope="module")
@@ -50,5 +50,5 @@ def test_every_experiment_has_training_and_test_images_of_its_profile(dataset):
     found = load_data(configuration, None, "embedded")
     assert (len(found.train), len(found.held_out)) == (configuration.train_size, configuration.test_size)
     assert found.train.shape == found.held_out.shape
-    held_out = load_data(configure(dataset, "c-vitae", "smoke", hold_out=True), None, "embedded")
+    held_out = load_data(configure(dataset, "c-vitae", "smoke", validation=True), None, "embedded")
     assert torch.equal(held_out.held_out.images, found.train.images[len(held_out.train) :])

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from vitae import InputError, d_score, predictability
-from vitae.metrics import leak, neighbours
+from vitae import InputError
+from vitae.metrics import d_score, leak, neighbours, predictability
 from vitae.metrics.arrays import equal_frequency_classes
 from vitae.metrics.dci import disentanglement
 from vitae.metrics.dscore import least_beyond_chance, score_beyond

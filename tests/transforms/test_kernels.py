@@ -11,17 +11,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitae.transforms import CPAB, Affine, cpu, exponential, flow, operators, pixel_grid, resample
+from vitae.transforms import CPAB, Affine, pixel_grid, resample
+from vitae.transforms.kernels import affine_reference, cpab_reference, cpu, operators
 
 ROOT = Path(__file__).resolve().parents[2]
 TOLERANCE = {torch.float32: {"rtol": 1e-5, "atol": 1e-5}, torch.float64: {"rtol": 1e-11, "atol": 1e-12}}
 
 
 def field(rows, columns, batch, generator, dtype, size=0.3):
-    dim = len(flow.free_components(rows, columns, False))
+    dim = len(cpab_reference.free_components(rows, columns, False))
     gamma = size / max(rows, columns) * torch.randn(batch, dim, generator=generator, dtype=dtype)
     steps = torch.randint(1, 20, (batch,), generator=generator, dtype=torch.int32)
-    return flow.coefficients_of(gamma, rows, columns, False), steps
+    return cpab_reference.coefficients_of(gamma, rows, columns, False), steps
 
 
 @settings(deadline=None, max_examples=40)
@@ -44,12 +45,12 @@ def test_cpab_on_the_cpu_is_the_reference(mesh, batch, shape, shared, dtype, see
     close = TOLERANCE[dtype]
     torch.testing.assert_close(
         cpu.moved(coefficients, steps, points, *mesh, height, width),
-        flow.moved(coefficients, steps, points, *mesh, height, width),
+        cpab_reference.moved(coefficients, steps, points, *mesh, height, width),
         **close,
     )
     torch.testing.assert_close(
         cpu.sample(coefficients, steps, points, images, *mesh),
-        flow.sample(coefficients, steps, points, images, *mesh),
+        cpab_reference.sample(coefficients, steps, points, images, *mesh),
         **close,
     )
 
@@ -61,17 +62,17 @@ def test_adjoints_of_the_kernels_and_of_the_reference_are_autograds(mesh, genera
     points = 2.4 * torch.rand(3, 17 * 19, 2, generator=generator, dtype=torch.float64) - 1.2
     images = torch.rand(3, 2, 17, 19, generator=generator, dtype=torch.float64)
     leaves = [each.clone().requires_grad_() for each in (coefficients, points, images)]
-    out = flow.sample(leaves[0], steps, *leaves[1:], *mesh)
+    out = cpab_reference.sample(leaves[0], steps, *leaves[1:], *mesh)
     cotangent = torch.randn(out.shape, generator=generator, dtype=torch.float64)
     expected = torch.autograd.grad(out, leaves, cotangent)
-    for module in (cpu, flow):
+    for module in (cpu, cpab_reference):
         found = module.adjoint(coefficients, steps, 20, points, images, cotangent, *mesh, True, True)
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
-    ends = flow.moved(*[leaves[0], steps, leaves[1]], *mesh, 17, 19)
+    ends = cpab_reference.moved(*[leaves[0], steps, leaves[1]], *mesh, 17, 19)
     expected = torch.autograd.grad(ends, leaves[:2], torch.ones_like(ends))
     nothing, ones = images[:, :0], torch.ones(3, 2, 17 * 19, dtype=torch.float64)
-    for module in (cpu, flow):
+    for module in (cpu, cpab_reference):
         found = module.adjoint(coefficients, steps, 20, points, nothing, ones, *mesh, True, False)
         for one, other in zip(found[:2], expected, strict=True):
             torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
@@ -82,12 +83,13 @@ def test_triton_kernels_are_the_reference_in_tritons_interpreter():
     pytest.importorskip("triton", reason="triton comes with torch for Linux only")
     script = """
 import torch
-from vitae.transforms import flow, gpu, pixel_grid
+from vitae.transforms.kernels import cpab_reference, gpu
+from vitae.transforms import pixel_grid
 
 generator = torch.Generator().manual_seed(0)
 for dtype, close in ((torch.float32, 2e-4), (torch.float64, 1e-10)):
-    gamma = 0.2 * torch.randn(3, len(flow.free_components(2, 3, False)), generator=generator, dtype=dtype)
-    coefficients = flow.coefficients_of(gamma, 2, 3, False)
+    gamma = 0.2 * torch.randn(3, len(cpab_reference.free_components(2, 3, False)), generator=generator, dtype=dtype)
+    coefficients = cpab_reference.coefficients_of(gamma, 2, 3, False)
     steps = torch.tensor([5, 9, 2], dtype=torch.int32)
     images = torch.rand(3, 2, 11, 13, generator=generator, dtype=dtype)
     scattered = 2.4 * torch.rand(3, 143, 2, generator=generator, dtype=dtype) - 1.2
@@ -122,7 +124,7 @@ print("equal")
 def test_affine_kernels_are_the_reference(values, seed):
     generator = torch.Generator().manual_seed(seed)
     gamma = torch.tensor([values, values[::-1]], dtype=torch.float64).requires_grad_()
-    maps = exponential.expm(gamma)
+    maps = affine_reference.expm(gamma)
     torch.testing.assert_close(cpu.expm(gamma.detach()), maps.detach(), rtol=1e-12, atol=1e-12)
     cotangent = torch.randn(2, 6, generator=generator, dtype=torch.float64)
     (expected,) = torch.autograd.grad(maps, gamma, cotangent, retain_graph=True)
@@ -151,7 +153,7 @@ def test_without_kernels_the_fallback_says_so_once_and_gives_the_same(transforma
     cotangent = torch.randn(with_kernels.shape, generator=generator)
     expected = torch.autograd.grad(with_kernels, leaves, cotangent)
     operators._kernels.cache_clear()
-    monkeypatch.setitem(operators._KERNELS, "cpu", ("vitae.transforms.no_such_kernels", "numba"))
+    monkeypatch.setitem(operators._KERNELS, "cpu", ("vitae.transforms.kernels.no_such_kernels", "numba"))
     try:
         with pytest.warns(UserWarning, match="cpu run in plain torch, several times slower, because numba") as said:
             plain, _ = transformation.warp(images, gamma), transformation.warp(images, gamma)

@@ -16,12 +16,27 @@ from vitae.data.grid import Grid
 from vitae.data.mnist import MNIST, Digits
 from vitae.data.shapes3d import Shapes3D
 from vitae.data.smpl import SMPL
-from vitae.errors import require_known
+from vitae.support.errors import InputError
+from vitae.support.registry import Registry
 
-# Name -> what is known of it and how it is loaded. A new dataset is a file with a `Collection`, and its line here.
-DATASETS: dict[str, Collection] = {
-    collection.name: collection for collection in (Digits(), DSprites(), SMPL(), CelebA(), Shapes3D(), Folder())
-}
+DATASETS: Registry[Collection] = Registry("dataset")
+
+
+def register_dataset(collection: type[Collection] | Collection) -> type[Collection] | Collection:
+    """Register a dataset under its `name`; a decorator for a subclass of `Collection`.
+
+    Raises:
+        InputError: the name is taken.
+    """
+    instance = collection() if isinstance(collection, type) else collection
+    if not isinstance(instance, Collection):
+        raise InputError(f"a dataset is a subclass of vitae.data.Collection, got {type(instance).__name__}.")
+    DATASETS.add(instance.name, instance, module=type(instance).__module__)
+    return collection
+
+
+for _collection in (Digits, DSprites, SMPL, CelebA, Shapes3D, Folder):
+    register_dataset(_collection)
 
 
 def load(
@@ -49,8 +64,7 @@ def load(
     Raises:
         InputError: an unknown name, files that are missing or damaged, more images than there are.
     """
-    collection = DATASETS[require_known("dataset", name, DATASETS)]
-    return collection.load(split, root=root, source=source, size=size, seed=seed, resolution=resolution)
+    return DATASETS.named(name).load(split, root=root, source=source, size=size, seed=seed, resolution=resolution)
 
 
 __all__ = [
@@ -64,4 +78,5 @@ __all__ = [
     "Grid",
     "Source",
     "load",
+    "register_dataset",
 ]

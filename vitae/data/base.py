@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitae import paths
-from vitae.errors import InputError, require_known, require_number, said_plainly
-from vitae.randomness import generator
+from vitae.support import paths
+from vitae.support.errors import InputError, require_known, require_number, said_plainly
+from vitae.support.randomness import generator
 
 SOURCES = ("auto", "data-root", "download", "embedded")
 SPLITS = ("train", "test")
@@ -211,6 +211,18 @@ class Collection(ABC):
         resolution: tuple[int, int] | None = None,
     ) -> Dataset:
         """Images, factors and where they came from; see `vitae.data.load`, which calls this by name."""
+
+    def for_training(
+        self,
+        split: str = "train",
+        *,
+        root: str | Path | None = None,
+        source: str = "auto",
+        size: int | None = None,
+        resolution: tuple[int, int] | None = None,
+    ):
+        """The images of a split as training wants them: `load`, unless every epoch has new images, as MNIST's has."""
+        return self.load(split, root=root, source=source, size=size, resolution=resolution)
 
     @abstractmethod
     def held(self, folder: Path) -> str | None:

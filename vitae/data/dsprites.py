@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitae.data import generated
+from vitae.data import cache
 from vitae.data.base import Factor, Source
 from vitae.data.grid import Grid, GridCollection
-from vitae.errors import InputError, reason
-from vitae.randomness import generator
+from vitae.support.errors import InputError, reason
+from vitae.support.randomness import generator
 
 _FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 _URL = f"https://github.com/google-deepmind/dsprites-dataset/raw/master/{_FILE}"
@@ -67,11 +67,11 @@ class DSprites(GridCollection):
             raise InputError(f"sprites are drawn on squares, and {height} x {width} is none: choose 64 x 64, say.")
 
         def images(positions: np.ndarray) -> Tensor:
-            from vitae.rendering import sprites
+            from vitae.data.rendering import sprites
 
             values = grid.values(positions)
-            arguments = {"version": _VERSION, "rows": generated.digest(values)}
-            made = generated.cached(
+            arguments = {"version": _VERSION, "rows": cache.digest(values)}
+            made = cache.cached(
                 "dsprites",
                 arguments,
                 (len(values), height, width),
@@ -114,4 +114,4 @@ def _packed(file: Path) -> np.ndarray:
             raise InputError(f"{file} is not the published dSprites: its array imgs {what}. Delete it.")
         return np.packbits(pixels, axis=2)
 
-    return generated.converted("dsprites-published", file, (*_SHAPE[:2], _SHAPE[2] // 8), unpack)
+    return cache.converted("dsprites-published", file, (*_SHAPE[:2], _SHAPE[2] // 8), unpack)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from vitae.data.base import SPLITS, Collection, Dataset
-from vitae.files import require_writable, write_arrays, write_text
+from vitae.support.files import require_writable, write_arrays, write_text
 
 
 def export(collection: Collection, folder: Path, **request) -> list[Path]:

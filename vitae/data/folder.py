@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vitae.data import photographs
+from vitae.data import image_files
 from vitae.data.base import TESTED, Dataset, Factor, FileCollection, Request, Source, first_of, seeded_part, taken
-from vitae.errors import InputError, reason
+from vitae.support.errors import InputError, reason
 
 TABLE = "factors.csv"
 _USUAL = (64, 64)
@@ -30,7 +30,7 @@ class Folder(FileCollection):
     title = "images of your own"
     sought = "images"
     resolution = None
-    layout = f"images ({', '.join(photographs.SUFFIXES)}), in subfolders too, and an optional {TABLE}"
+    layout = f"images ({', '.join(image_files.SUFFIXES)}), in subfolders too, and an optional {TABLE}"
     instead = ""
 
     def find(self, root: str | Path | None = None, source: str = "auto") -> tuple[Path | None, str]:
@@ -63,7 +63,7 @@ class Folder(FileCollection):
         chosen = seeded_part(len(files), max(1, len(files) // TESTED), request, "folder")
         chosen = chosen[: taken(len(chosen), request, str(folder))]
         # What is no image has no say here; reading it will name it.
-        headers = [found for found in map(photographs.header, files) if found is not None]
+        headers = [found for found in map(image_files.header, files) if found is not None]
         sizes = {size for size, _ in headers}
         channels = 1 if all(grey for _, grey in headers) else 3
         resolution = request.resolution
@@ -71,13 +71,13 @@ class Folder(FileCollection):
             # Small images of one size are taken as they are.
             width, height = sizes.pop() if len(sizes) == 1 else _USUAL
             resolution = (height, width) if max(height, width) <= 128 and min(height, width) >= 8 else _USUAL
-        images = photographs.read(
+        images = image_files.read(
             [files[i] for i in chosen],
             folder,
             "folder",
             channels,
             resolution,
-            photographs.central(*resolution),
+            image_files.central(*resolution),
             "centre",
         )
         source = Source(kind, f"{len(files):,} images of your own, {folder.name}")
@@ -97,7 +97,7 @@ def _images(folder: Path) -> list[Path]:
             folders.clear()  # a link back to where we came from
             continue
         seen.add((status.st_dev, status.st_ino))
-        found += [Path(place, name) for name in files if Path(name).suffix.lower() in photographs.SUFFIXES]
+        found += [Path(place, name) for name in files if Path(name).suffix.lower() in image_files.SUFFIXES]
     return sorted(found)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitae import download
+from vitae.data import downloads
 from vitae.data.base import TESTED, Dataset, Factor, FileCollection, Request, Source, seeded_order, taken
-from vitae.errors import InputError, require_known, require_number, said_plainly
+from vitae.support.errors import InputError, require_known, require_number, said_plainly
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class GridCollection(FileCollection):
 
     def fetch(self, folder: Path) -> None:
         """The published file, from its authors."""
-        download.fetch(self.url, folder / self.name / self.file, md5=self.md5)
+        downloads.fetch(self.url, folder / self.name / self.file, md5=self.md5)
 
     @abstractmethod
     def published(self, file: Path, kind: str) -> Grid:

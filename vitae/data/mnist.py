@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitae import download, paths
+from vitae.data import downloads
 from vitae.data.base import SOURCES, SPLITS, Collection, Dataset, Factor, Source, as_floats
-from vitae.errors import InputError, reason, require_known, require_number, said_plainly
-from vitae.randomness import generator
+from vitae.support import paths
+from vitae.support.errors import InputError, reason, require_known, require_number, said_plainly
+from vitae.support.randomness import generator
 from vitae.transforms import pixel_grid
 
 MAX_ROTATION = 20.0  # degrees
@@ -105,7 +106,7 @@ def _read_split(root: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _download(root: Path) -> None:
-    torchvision_mnist = download.of_torchvision("MNIST", f"the four files under ROOT/{_FOLDER}")
+    torchvision_mnist = downloads.of_torchvision("MNIST", f"the four files under ROOT/{_FOLDER}")
     try:
         torchvision_mnist(str(root), download=True)
     except (RuntimeError, OSError) as error:
@@ -220,6 +221,10 @@ class MNIST:
         content.update(self.digits.tobytes())
         return content.hexdigest()
 
+    def to(self, device: torch.device | str) -> "MNIST":
+        """The same with its images on a device."""
+        return MNIST(self.upright.to(device), self.digits, self.source)
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """channels, height, width."""
@@ -265,6 +270,11 @@ class Digits(Collection):
         request = self._request(split, size, seed, resolution)
         digits = MNIST.load(split, root=root, source=source, size=request.size)
         return digits.observe(seed, f"{split} perspective")
+
+    def for_training(self, split="train", *, root=None, source="auto", size=None, resolution=None) -> MNIST:
+        """Upright digits, which get a new perspective in every epoch."""
+        self.checked_resolution(resolution)
+        return MNIST.load(split, root=root, source=source, size=size)
 
     def traversals(self, steps: int, resolution: tuple[int, int] | None = None) -> list[tuple[str, Tensor]]:
         """Embedded digits in turn, and one of them under each kind of perspective over its range."""

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vitae.data import generated
+from vitae.data import cache
 from vitae.data.base import Factor, Source
 from vitae.data.grid import Grid, GridCollection
-from vitae.errors import InputError, reason
+from vitae.support.errors import InputError, reason
 
 _FILE = "3dshapes.h5"
 _URL = f"https://storage.googleapis.com/3d-shapes/{_FILE}"
@@ -56,9 +56,9 @@ class Shapes3D(GridCollection):
 
         def images(positions: np.ndarray) -> Tensor:
             rows = np.ravel_multi_index(tuple(positions.T), _SIZES)
-            arguments = {"file": generated.fingerprint([file], file.parent), "rows": generated.digest(rows)}
+            arguments = {"file": cache.fingerprint([file], file.parent), "rows": cache.digest(rows)}
             shape = (len(rows), 3, 64, 64)
-            return torch.from_numpy(generated.kept("shapes3d-published", arguments, shape, lambda: _read(file, rows)))
+            return torch.from_numpy(cache.kept("shapes3d-published", arguments, shape, lambda: _read(file, rows)))
 
         return Grid(FACTORS, Source(kind, "3D Shapes, the published images", _LICENCE, _CITATION), images)
 
@@ -68,10 +68,10 @@ class Shapes3D(GridCollection):
             raise InputError(f"3D Shapes are cast at 64 x 64 pixels, not at {resolution[0]} x {resolution[1]}.")
 
         def images(positions: np.ndarray) -> Tensor:
-            from vitae.rendering import room
+            from vitae.data.rendering import room
 
-            arguments = {"version": _VERSION, "rows": generated.digest(positions)}
-            made = generated.cached(
+            arguments = {"version": _VERSION, "rows": cache.digest(positions)}
+            made = cache.cached(
                 "shapes3d",
                 arguments,
                 (len(positions), 3, *resolution),
@@ -85,7 +85,7 @@ class Shapes3D(GridCollection):
 
 # Published images, six a row, read from a figure of the authors' (an upscaled JPEG), and the combinations of ours that
 # come nearest to them.
-_PUBLISHED = Path(__file__).parent.parent / "rendering" / "assets" / "shapes3d_published.png"
+_PUBLISHED = Path(__file__).parent / "rendering" / "assets" / "shapes3d_published.png"
 _NEAREST = (
     *((0, 6, 7, 1, 0, 4), (0, 0, 0, 5, 3, 12), (1, 7, 0, 4, 2, 10)),
     *((1, 7, 4, 0, 1, 3), (9, 1, 5, 1, 0, 11), (2, 0, 2, 4, 3, 2)),

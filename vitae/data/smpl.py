@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitae.data import generated, unpickle
+from vitae.data import cache, smpl_pickle
 from vitae.data.base import Dataset, Factor, FileCollection, Request, Source
-from vitae.errors import InputError, reason
-from vitae.randomness import generator
-from vitae.rendering import ASSETS_CITATION, ASSETS_LICENCE
+from vitae.data.rendering import ASSETS_CITATION, ASSETS_LICENCE
+from vitae.support.errors import InputError, reason
+from vitae.support.randomness import generator
 
 if TYPE_CHECKING:
-    from vitae.rendering.bodies import Body
+    from vitae.data.rendering.bodies import Body
 
 OPEN_BODIES = "open bodies (MakeHuman/Anny)"
 _SMPL_LICENCE = "SMPL model licence: non-commercial research, see smpl.is.tue.mpg.de"
@@ -80,13 +80,13 @@ class SMPL(FileCollection):
         """Bodies of the user's own model."""
         file = self._file(folder)
         source = Source(kind, f"SMPL bodies, rendered by us from {file.name}", _SMPL_LICENCE, _SMPL_CITATION)
-        arguments = {"model": generated.fingerprint([file], file.parent)}
+        arguments = {"model": cache.fingerprint([file], file.parent)}
         unit = "standard deviations, thin to thick"
         return self._bodies(lambda: smpl_body(file), _SMPL_RANGE, unit, arguments, source, request)
 
     def embedded(self, request: Request) -> Dataset:
         """The open bodies."""
-        from vitae.rendering.bodies import open_body
+        from vitae.data.rendering.bodies import open_body
 
         source = Source("embedded", OPEN_BODIES, ASSETS_LICENCE, ASSETS_CITATION)
         return self._bodies(open_body, _OPEN_RANGE, "thin to thick", {"model": "open"}, source, request)
@@ -100,23 +100,21 @@ class SMPL(FileCollection):
         random = generator("cpu", request.seed, f"poses {request.split}")
         pose = torch.randint(len(POSES), (drawn,), generator=random)
         factors = torch.stack([shape, pose.double()], 1)[:count].numpy()
-        arguments = {**arguments, "version": _VERSION, "factors": generated.digest(factors)}
+        arguments = {**arguments, "version": _VERSION, "factors": cache.digest(factors)}
         size = (count, *request.resolution)
         # A model is read only if its images are not in the cache.
-        made = generated.kept(
-            "smpl", arguments, size, lambda: generated.filled(size, _drawing(body(), factors), "smpl")
-        )
+        made = cache.kept("smpl", arguments, size, lambda: cache.filled(size, _drawing(body(), factors), "smpl"))
         return Dataset(torch.from_numpy(made)[:, None], factors, _factors(shapes, unit), source)
 
     def traversals(self, steps: int, resolution: tuple[int, int] | None = None) -> list[tuple[str, Tensor]]:
         """Each pose from thin to thick, open bodies."""
-        from vitae.rendering.bodies import open_body
+        from vitae.data.rendering.bodies import open_body
 
         rows = []
         for pose, name in enumerate(POSES):
             factors = np.column_stack([np.linspace(*_OPEN_RANGE, steps), np.full(steps, pose)])
             shape = (steps, *self.checked_resolution(resolution))
-            images = generated.filled(shape, _drawing(open_body(), factors), name)
+            images = cache.filled(shape, _drawing(open_body(), factors), name)
             rows.append((name, torch.from_numpy(images)[:, None]))
         return rows
 
@@ -128,8 +126,8 @@ def _factors(shapes: tuple[float, float], unit: str) -> tuple[Factor, ...]:
     )
 
 
-def _drawing(body: "Body", factors: np.ndarray) -> generated.Fill:
-    from vitae.rendering import bodies
+def _drawing(body: "Body", factors: np.ndarray) -> cache.Fill:
+    from vitae.data.rendering import bodies
 
     angles = list(bodies.POSES.values())
 
@@ -149,7 +147,7 @@ def smpl_body(file: Path) -> "Body":
     Raises:
         InputError: the file is damaged, lacks a part, or would run code.
     """
-    from vitae.rendering.bodies import GROUPS, JOINTS, Body, volume
+    from vitae.data.rendering.bodies import GROUPS, JOINTS, Body, volume
 
     arrays = _read(file)
     template, faces = arrays["v_template"], arrays["f"].astype(np.int32)
@@ -201,7 +199,7 @@ def smpl_body(file: Path) -> "Body":
 
 def _read(file: Path) -> dict[str, np.ndarray]:
     """The arrays of a model file in any of its layouts, checked against each other."""
-    stored = _npz(file) if file.suffix.lower() == ".npz" else unpickle.read(file)
+    stored = _npz(file) if file.suffix.lower() == ".npz" else smpl_pickle.read(file)
     if not isinstance(stored, dict):
         raise InputError(f"{file} is not an SMPL model: it holds a {type(stored).__name__}, not named arrays.")
     absent = [name for name in _ARRAYS if name not in stored]
@@ -210,7 +208,7 @@ def _read(file: Path) -> dict[str, np.ndarray]:
     arrays = {}
     for name in _ARRAYS:
         try:
-            arrays[name] = np.asarray(unpickle.as_array(stored[name]), np.float64)
+            arrays[name] = np.asarray(smpl_pickle.as_array(stored[name]), np.float64)
         except Exception as error:  # what a stranger's objects hold can fail to be numbers in any way
             raise InputError(f"{file} holds no numbers under {name} ({reason(error)}).") from None
     count = arrays["v_template"].shape[0] if arrays["v_template"].ndim else 0

@@ -17,12 +17,14 @@ from vitae.metrics.factor_vae import factor_vae_score
 from vitae.metrics.irs import irs
 from vitae.metrics.mig import mig
 from vitae.metrics.modularity import modularity
+from vitae.metrics.registry import SCORES, register_score
 from vitae.metrics.report import Report, report
 from vitae.metrics.sap import sap
 from vitae.metrics.spaces import leak, predictability
 from vitae.metrics.total_correlation import total_correlation
 
 __all__ = [
+    "SCORES",
     "Report",
     "beta_vae_score",
     "d_score",
@@ -34,6 +36,7 @@ __all__ = [
     "mig",
     "modularity",
     "predictability",
+    "register_score",
     "report",
     "sap",
     "total_correlation",

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vitae.errors import InputError, require_number
-from vitae.randomness import generator
+from vitae.support.errors import InputError, require_number
+from vitae.support.randomness import generator
 
 # Points of the full protocol of scores that learn something: so many to learn from, and to test on.
 FULL = (10_000, 5_000)
@@ -153,6 +153,14 @@ def numbers(what: str, given) -> np.ndarray:
         raise InputError(f"{what} hold integers beyond 2^53, which are not told apart: number them from 0.")
     with np.errstate(over="ignore"):
         return found.astype(np.float64)
+
+
+def stacked(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Two tables of numbers, one below the other; raises `InputError` if their columns do not fit."""
+    first, second = numbers("codes", first), numbers("codes", second)
+    if first.shape[1] != second.shape[1]:
+        raise InputError(f"there are {first.shape[1]} columns to train and {second.shape[1]} to test on.")
+    return np.vstack([first, second])
 
 
 def _hint(what: str) -> str:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitae.errors import require_number
 from vitae.metrics import voting
-from vitae.metrics.arrays import Points, points
+from vitae.metrics.arrays import Arrays, Points, points, stacked
 from vitae.metrics.linear import logistic_regression
+from vitae.metrics.registry import Column, register_score
+from vitae.support.errors import require_number
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,16 @@ class BetaVAEScore:
     shortfall: str
 
 
+@register_score(
+    "beta_vae_score",
+    column=Column("β-VAE score", "beta_vae_score", asks="is a shared factor seen linearly in distances?"),
+    always=False,
+)
 def beta_vae_score(
     codes: np.ndarray,
     factors: np.ndarray,
     *,
+    test: Arrays | None = None,
     classes: Sequence[bool] | None = None,
     names: Sequence[str] | None = None,
     seed: int = 0,
@@ -45,6 +52,8 @@ def beta_vae_score(
         InputError: as `points`.
     """
     require_number("seed", seed, 0, whole=True)
+    if test is not None:
+        codes, factors = stacked(codes, test[0]), stacked(factors, test[1])
     given = points(codes, factors, classes=classes, names=names)
     (x, y), (x_test, y_test) = (
         _differences(given, count, seed, purpose)

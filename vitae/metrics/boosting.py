@@ -21,8 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vitae.compiled import compiled
-from vitae.randomness import generator
+from vitae.support.jit import compiled
+from vitae.support.randomness import generator
 
 _RATE = 0.1
 _LEVELS = 3

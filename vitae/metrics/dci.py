@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from vitae.metrics.arrays import Arrays, parts, shortfall
+from vitae.metrics.registry import Column, register_score
 
 # scikit-learn's usual number of boosting stages, and that of the fast mode.
 _STAGES, _STAGES_OF_FAST = 100, 20
@@ -66,6 +67,22 @@ def completeness(importance: np.ndarray) -> tuple[float, np.ndarray]:
     return disentanglement(importance.T)
 
 
+@register_score(
+    "dci",
+    column=(
+        Column("DCI disentanglement", "dci", asks="does each code know one factor only?"),
+        Column("DCI completeness", "dci_completeness", asks="is each factor known by one code only?"),
+        Column("DCI informativeness", "dci_informativeness", asks="how well do all codes predict each factor?"),
+    ),
+    stored={
+        "dci": "disentanglement",
+        "dci_completeness": "completeness",
+        "dci_informativeness": "informativeness",
+        "dci_importance": "importance",
+        "dci_shortfall": "shortfall",
+    },
+    always=False,
+)
 def dci(
     codes: np.ndarray,
     factors: np.ndarray,

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitae.errors import InputError
 from vitae.metrics import neighbours
 from vitae.metrics.arrays import equal_frequency_classes
 from vitae.metrics.dci import disentanglement
+from vitae.support.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from vitae.randomness import generator
+from vitae.support.randomness import generator
 
 # How many values the factors of the two grids have on which these scores are usually computed.
 SIZES = {"dsprites": (3, 6, 40, 32, 32), "shapes3d": (10, 10, 10, 8, 4, 15)}

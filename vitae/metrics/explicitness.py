@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from vitae.metrics.arrays import Arrays, of_unit_range, parts, shortfall
 from vitae.metrics.linear import logistic_regression
+from vitae.metrics.registry import Column, register_score
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Explicitness:
     shortfall: str
 
 
+@register_score(
+    "explicitness",
+    column=Column("explicitness", "explicitness", asks="can each value be read off linearly? guessing is 0.5"),
+    always=False,
+)
 def explicitness(
     codes: np.ndarray,
     factors: np.ndarray,
@@ -32,6 +38,7 @@ def explicitness(
     classes: Sequence[bool] | None = None,
     names: Sequence[str] | None = None,
     seed: int = 0,
+    fast: bool = False,
 ) -> Explicitness:
     """Explicitness: 10,000 points to learn from, 5,000 to test on.
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitae.errors import require_number
 from vitae.metrics import voting
-from vitae.metrics.arrays import Points, points
+from vitae.metrics.arrays import Arrays, Points, points, stacked
+from vitae.metrics.registry import Column, register_score
+from vitae.support.errors import require_number
 
 _COLLAPSED = 0.05
 
@@ -28,10 +29,16 @@ class FactorVAEScore:
     shortfall: str
 
 
+@register_score(
+    "factor_vae_score",
+    column=Column("FactorVAE score", "factor_vae_score", asks="which code varies least when a factor is fixed?"),
+    always=False,
+)
 def factor_vae_score(
     codes: np.ndarray,
     factors: np.ndarray,
     *,
+    test: Arrays | None = None,
     classes: Sequence[bool] | None = None,
     names: Sequence[str] | None = None,
     seed: int = 0,
@@ -49,6 +56,8 @@ def factor_vae_score(
         InputError: as `points`.
     """
     require_number("seed", seed, 0, whole=True)
+    if test is not None:
+        codes, factors = stacked(codes, test[0]), stacked(factors, test[1])
     given = points(codes, factors, classes=classes, names=names)
     variance = given.codes.var(0, ddof=1)
     active = np.sqrt(variance) >= _COLLAPSED

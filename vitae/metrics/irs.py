@@ -15,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitae.errors import InputError, require_number
-from vitae.metrics.arrays import points
+from vitae.metrics.arrays import Arrays, points
+from vitae.metrics.registry import Column, register_score
+from vitae.support.errors import InputError, require_number
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,16 @@ class IRS:
     robustness: np.ndarray
 
 
+@register_score("irs", column=Column("IRS", "irs", asks="how far do codes move that should not?"), always=False)
 def irs(
     codes: np.ndarray,
     factors: np.ndarray,
     *,
+    test: Arrays | None = None,
     classes: Sequence[bool] | None = None,
     names: Sequence[str] | None = None,
+    seed: int = 0,
+    fast: bool = False,
     quantile: float = 0.99,
 ) -> IRS:
     """IRS, on all points given; the study has 10,000.

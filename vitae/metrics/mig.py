@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitae.metrics.arrays import points
+from vitae.metrics.arrays import Arrays, points
 from vitae.metrics.information import entropies, gaps, information_matrix
+from vitae.metrics.registry import Column, register_score
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,18 @@ class MIG:
     information: np.ndarray
 
 
+@register_score(
+    "mig", column=Column("MIG", "mig", asks="how far is one code ahead in knowing each factor?"), always=False
+)
 def mig(
     codes: np.ndarray,
     factors: np.ndarray,
     *,
+    test: Arrays | None = None,
     classes: Sequence[bool] | None = None,
     names: Sequence[str] | None = None,
+    seed: int = 0,
+    fast: bool = False,
 ) -> MIG:
     """The mutual information gap, on all points given.
 

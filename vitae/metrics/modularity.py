@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vitae.metrics.arrays import points
+from vitae.metrics.arrays import Arrays, points
 from vitae.metrics.information import information_matrix
+from vitae.metrics.registry import Column, register_score
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,20 @@ def modularity_of(information: np.ndarray) -> np.ndarray:
     return np.where(largest > 0, 1 - rest / np.where(largest > 0, largest * (squares.shape[1] - 1), 1), 0.0)
 
 
+@register_score(
+    "modularity",
+    column=Column("modularity", "modularity", asks="does each code know one factor only? noise scores high"),
+    always=False,
+)
 def modularity(
     codes: np.ndarray,
     factors: np.ndarray,
     *,
+    test: Arrays | None = None,
     classes: Sequence[bool] | None = None,
     names: Sequence[str] | None = None,
+    seed: int = 0,
+    fast: bool = False,
 ) -> Modularity:
     """Modularity, on all points given.
 

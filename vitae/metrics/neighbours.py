@@ -6,8 +6,8 @@ holds a factor in a twisted form still gets credit.
 
 import numpy as np
 
-from vitae.errors import InputError
 from vitae.metrics.arrays import LARGEST, numbers
+from vitae.support.errors import InputError
 
 # scikit-learn is imported where it is used: it takes as long to import as torch, and only scoring needs it.
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from vitae.errors import InputError, require_number
 from vitae.metrics.arrays import Arrays, checked_names, parts, shortfall
 from vitae.metrics.beta_vae import BetaVAEScore, beta_vae_score
 from vitae.metrics.dci import DCI, dci
@@ -22,6 +21,7 @@ from vitae.metrics.modularity import Modularity, modularity
 from vitae.metrics.sap import SAP, sap
 from vitae.metrics.spaces import Leak, leak
 from vitae.metrics.total_correlation import TotalCorrelation, total_correlation
+from vitae.support.errors import InputError, require_number
 
 
 @dataclass(frozen=True)

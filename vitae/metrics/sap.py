@@ -19,6 +19,7 @@ from tqdm import tqdm
 from vitae.metrics.arrays import Arrays, Points, parts, shortfall
 from vitae.metrics.information import gaps
 from vitae.metrics.linear import support_vectors
+from vitae.metrics.registry import Column, register_score
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class SAP:
     shortfall: str
 
 
+@register_score(
+    "sap",
+    column=Column("SAP", "sap", asks="how far is one code ahead in predicting each factor linearly?"),
+    always=False,
+)
 def sap(
     codes: np.ndarray,
     factors: np.ndarray,
@@ -39,6 +45,7 @@ def sap(
     classes: Sequence[bool] | None = None,
     names: Sequence[str] | None = None,
     seed: int = 0,
+    fast: bool = False,
 ) -> SAP:
     """SAP by the full protocol: 10,000 points to learn from, 5,000 to test on.
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from vitae.metrics.arrays import Points
-from vitae.randomness import generator
+from vitae.support.randomness import generator
 
 # Of the original studies: votes to learn from and to test on, and points a vote.
 VOTES, TEST_VOTES, BATCH = 10_000, 5_000, 64

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from vitae.nets import Gaussian
-from vitae.randomness import Noise
+from vitae.models.gaussian import Gaussian
+from vitae.support.randomness import Noise
 
 
 @dataclass

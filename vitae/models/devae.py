@@ -9,11 +9,11 @@ code is of. Space i is trained by reconstruction and beta_i KL, with beta increa
 import torch
 from torch import Tensor, nn
 
-from vitae.errors import InputError
 from vitae.models.base import Latents, Output
+from vitae.models.gaussian import Gaussian
 from vitae.models.vae import VAE
-from vitae.nets import Gaussian
-from vitae.randomness import Noise
+from vitae.support.errors import InputError
+from vitae.support.randomness import Noise
 
 
 class DeVAE(VAE):

@@ -18,7 +18,7 @@ from torch.nn.functional import normalize, one_hot
 
 from vitae.models.base import Output, frozen
 from vitae.models.vae import VAE
-from vitae.randomness import Noise, normal
+from vitae.support.randomness import Noise, normal
 
 _TEMPERATURE = 0.1
 # Root mean square of a pixel's change below which a change stays small.

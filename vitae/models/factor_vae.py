@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from vitae.models.base import Output, frozen
+from vitae.models.networks import perceptron
 from vitae.models.vae import VAE
-from vitae.nets import perceptron
-from vitae.randomness import Noise, normal
+from vitae.support.randomness import Noise, normal
 
 
 class FactorVAE(VAE):

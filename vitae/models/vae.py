@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from vitae.models.base import GenerativeModel, Latents
-from vitae.randomness import Noise
+from vitae.support.randomness import Noise
 
 
 class VAE(GenerativeModel):

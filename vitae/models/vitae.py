@@ -10,7 +10,7 @@ C-VITAE (conditional) first undoes the perspective it has just inferred and read
 from torch import Tensor, nn
 
 from vitae.models.base import GenerativeModel, Latents
-from vitae.randomness import Noise
+from vitae.support.randomness import Noise
 from vitae.transforms import Transformation
 
 

@@ -13,8 +13,20 @@ reason.
 """
 
 from vitae.transforms.affine import Affine
-from vitae.transforms.base import Sequential, Transformation, fitted, pixel_grid, resample
+from vitae.transforms.base import Transformation, fitted, pixel_grid, resample
 from vitae.transforms.cpab import CPAB
-from vitae.transforms.named import transformation_named
+from vitae.transforms.named import TRANSFORMS, register_transform, transformation_named
+from vitae.transforms.sequential import Sequential
 
-__all__ = ["CPAB", "Affine", "Sequential", "Transformation", "fitted", "pixel_grid", "resample", "transformation_named"]
+__all__ = [
+    "CPAB",
+    "TRANSFORMS",
+    "Affine",
+    "Sequential",
+    "Transformation",
+    "fitted",
+    "pixel_grid",
+    "register_transform",
+    "resample",
+    "transformation_named",
+]

@@ -8,8 +8,8 @@ exact inverse. See `exponential` for how it is computed.
 import torch
 from torch import Tensor
 
-from vitae.transforms import operators
 from vitae.transforms.base import Transformation
+from vitae.transforms.kernels import operators
 
 
 class Affine(Transformation):

@@ -10,9 +10,9 @@ import numbers
 import torch
 from torch import Tensor
 
-from vitae.errors import InputError, require_known, require_number
-from vitae.transforms import flow, operators
+from vitae.support.errors import InputError, require_known, require_number
 from vitae.transforms.base import Transformation, pixel_grid
+from vitae.transforms.kernels import cpab_reference, operators
 
 _MOST_CELLS_A_SIDE = 100
 _MOST_STEPS = 10_000
@@ -53,17 +53,17 @@ class CPAB(Transformation):
         self.boundary = require_known("boundary", boundary, ("slip", "free"))
         self.steps = None if steps is None else int(steps)
         self._slip = boundary == "slip"
-        self.dim = len(flow.free_components(*self.tessellation, self._slip))
+        self.dim = len(cpab_reference.free_components(*self.tessellation, self._slip))
 
     @property
     def vertices(self) -> Tensor:
         """Where the velocities of gamma live, `n x 2` points (x, y), float64."""
-        return flow.vertices(*self.tessellation)
+        return cpab_reference.vertices(*self.tessellation)
 
     def vertex_velocities(self, gamma: Tensor) -> Tensor:
         """All vertices' velocities, `batch x n x 2`, those that the boundary holds at zero included."""
         self.check(gamma)
-        free = flow.free_components(*self.tessellation, self._slip)
+        free = cpab_reference.free_components(*self.tessellation, self._slip)
         # Columns of gamma, and of a column of zeros beside it.
         column = [self.dim] * (2 * len(self.vertices))
         for position, component in enumerate(free):
@@ -75,7 +75,7 @@ class CPAB(Transformation):
         n = len(self.vertices)
         if velocities.ndim != 3 or velocities.shape[1:] != (n, 2):
             raise InputError(f"{self} has vertex velocities of shape batch x {n} x 2, got {tuple(velocities.shape)}.")
-        free = flow.free_components(*self.tessellation, self._slip)
+        free = cpab_reference.free_components(*self.tessellation, self._slip)
         return velocities.flatten(1)[:, list(free)]
 
     def apply(self, gamma: Tensor, points: Tensor, *, inverse: bool = False) -> Tensor:
@@ -105,21 +105,21 @@ class CPAB(Transformation):
         """The velocity field at points, `batch x n x 2`, in half images per unit of time."""
         points = self.check_points(gamma, points)
         field = self._coefficients(gamma)
-        at = flow.to_cells(points, *self.tessellation).expand(len(gamma), -1, -1)
+        at = cpab_reference.to_cells(points, *self.tessellation).expand(len(gamma), -1, -1)
         rows, columns = self.tessellation
-        return flow.velocity(field, at, rows, columns) * 2 / points.new_tensor([columns, rows])
+        return cpab_reference.velocity(field, at, rows, columns) * 2 / points.new_tensor([columns, rows])
 
     def _coefficients(self, gamma: Tensor) -> Tensor:
         self.check(gamma)
-        return flow.coefficients_of(gamma, *self.tessellation, self._slip)
+        return cpab_reference.coefficients_of(gamma, *self.tessellation, self._slip)
 
     def steepness(self, gamma: Tensor) -> Tensor:
         """Each field's Lipschitz constant, `batch`, per unit of time: the largest 2-norm of its derivative."""
-        return flow.steepness(self._coefficients(gamma), *self.tessellation)
+        return cpab_reference.steepness(self._coefficients(gamma), *self.tessellation)
 
     def steps_of(self, gamma: Tensor) -> Tensor:
         """The steps that each field takes, `batch`."""
-        return flow.steps_of(self.steepness(gamma), self.steps or 0)
+        return cpab_reference.steps_of(self.steepness(gamma), self.steps or 0)
 
     def error(self, gamma: Tensor, height: int, width: int) -> Tensor:
         """An estimate of how far any pixel of a height x width image misses the exact flow, `batch`, in pixels.

@@ -14,7 +14,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from vitae.errors import InputError
+from vitae.support.errors import InputError
 from vitae.transforms.cpab import CPAB
 
 

@@ -1,0 +1,82 @@
+"""Numbers in prose are computed from records, or are facts that stand here with what they are.
+
+A number that a run gave goes stale when the run is repeated. So pages compute those, and any other number with decimals
+or a unit has to be entered below.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from vitae.support import paths
+
+ROOT = Path(__file__).resolve().parents[2]
+
+REACH = {"2.5"}  # how far latents are moved, a parameter of the drawing
+FACTS = {
+    "README": {"3.11", "4.0"},  # Python, CC BY
+    "benchmarks": {"0.1.3"},  # libcpab's version
+    "celeba": REACH | {"0.5"},  # AUC of guessing
+    "claims": {"95%"},
+    "data": {"26 MB", "268 MB", "2.5"},  # published files; 202,599 faces of 64 x 64 in three channels
+    "deviations": {
+        *("10%", "0.2", "0.002", "0.0001", "0.0003", "0.001"),  # settings
+        "25 nats",  # the capacity of its authors
+    },
+    "dsprites": REACH,
+    "mnist": REACH,
+    "quantitative": {"95%"},
+    "rerun": {"3.11", "20 seconds"},  # Python; between checkpoints
+    "rooms": {"268 MB"},  # the published file
+    "scores": {"0.5", "0.05"},  # guessing; a definition
+    "smpl": {"0.25"},  # guessing one of four poses
+    "sprites": {"12.765", "7.2125", "99.9965%", "26 MB"},  # the recovered geometry, and how well it fitted
+    "transformations": {"95%"},
+    "tuning": {"0.884", "1.39", "0.2", "0.3", "0.1", "0.5"},  # the poster's; log 4; settings
+}
+_UNIT = r"(?:%| (?:percent|seconds|minutes|hours|KB|MB|nats|times)\b)"
+# With decimals, or with a unit.
+NUMBER = re.compile(rf"(?<![\w.])(?:\d[\d,]*(?:\.\d+)+{_UNIT}?|\.\d+|\d[\d,]*{_UNIT})")
+
+
+def prose_of(text: str) -> str:
+    """Markdown without code, mathematics and addresses."""
+    for apart in (r"```.*?```", r"`[^`]*`", r"\$\$.*?\$\$", r"\$[^$]*\$", r"\(http[^)]*\)"):
+        text = re.sub(apart, " ", text, flags=re.DOTALL)
+    return text
+
+
+def pages() -> dict[str, str]:
+    found = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md")}
+    found["README"] = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        found[path.stem] = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return found
+
+
+@pytest.mark.parametrize(("page", "text"), pages().items(), ids=list(pages()))
+def test_no_result_is_typed(page, text):
+    typed = set(NUMBER.findall(prose_of(text)))
+    assert typed == FACTS.get(page, set()), "compute it from a record, or say above what fact it is"
+
+
+@pytest.mark.parametrize(
+    ("prose", "typed"),
+    [
+        ("C-VITAE has a score of 0.753, and 14.5 minutes pass.", ["0.753", "14.5 minutes"]),
+        ("It took 12 minutes and 3 nats, .25 of it 20% idle.", ["12 minutes", "3 nats", ".25", "20%"]),
+        ("Seed 3 of 5, z_P2, 64 x 64, chapter 2, `0.3` and $0.7$.", []),
+    ],
+)
+def test_what_counts_as_a_typed_number(prose, typed):
+    assert NUMBER.findall(prose_of(prose)) == typed
+
+
+def test_the_size_of_the_weights_is_not_understated():
+    """The one size that the book tells in words: about thirteen megabytes."""
+    size = sum(path.stat().st_size for path in paths.weights().glob("*.safetensors"))
+    assert "about thirteen megabytes" in pages()["rerun"]
+    assert round(size / 1e6) == 13

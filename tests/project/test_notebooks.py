@@ -1,0 +1,62 @@
+import ast
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def tagged(notebook, tag):
+    return [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
+def path(request):
+    return request.param
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def test_nbval_has_something_to_compare(notebook):
+    """nbval passes a tagged cell without stored output silently."""
+    compared = tagged(notebook, "nbval-check-output")
+    assert compared, "no cell of this notebook is compared with its stored output"
+    for cell in compared:
+        assert cell.outputs, f"no stored output: {cell.source[:60]}"
+        assert cell.execution_count, "nbval takes a cell without a count for one that never ran"
+        assert all(output.output_type == "stream" and output.name == "stdout" for output in cell.outputs)
+
+
+def test_only_compared_outputs_are_stored(notebook):
+    """All other outputs are made anew for the book; in the source they would go stale and bloat the history."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "nbval-check-output" not in cell.metadata.get("tags", []):
+            assert cell.outputs == []
+            assert cell.execution_count is None
+
+
+def test_every_parameter_is_a_literal_with_a_comment_that_papermill_shows(path, notebook):
+    (parameters,) = tagged(notebook, "parameters")
+    names = []
+    for statement in ast.parse(parameters.source).body:
+        ast.literal_eval(statement.value)
+        names.append(statement.targets[0].id)
+    described = papermill.inspect_notebook(path)
+    assert list(described) == names
+    assert "profile" in names
+    for name in names:
+        assert len(described[name]["help"]) > 10, f"{name} has no comment"
+
+
+def test_every_page_and_notebook_is_in_the_table_of_contents():
+    contents = yaml.safe_load((ROOT / "book/_toc.yml").read_text())
+    listed = {contents["root"]} | {chapter["file"] for part in contents["parts"] for chapter in part["chapters"]}
+    pages = {path.stem for path in (ROOT / "book").glob("*.md")} | {f"notebooks/{path.stem}" for path in NOTEBOOKS}
+    assert listed == pages

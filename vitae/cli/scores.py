@@ -1,0 +1,99 @@
+"""`vitae scores`: score codes of your own, from a file of arrays."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from vitae.cli.options import Parser, add_threads, size_map, use_threads, word_list
+from vitae.metrics import report
+from vitae.metrics.arrays import checked_names
+from vitae.report import tables
+from vitae.support.errors import InputError, require_known
+from vitae.support.files import picture_kind, read_arrays, require_writable, write_text
+
+_HELP = """\
+The file is what numpy's savez writes:
+  codes     points x codes, for instance the posterior means of your encoder
+  factors   points x factors, numbers; text becomes numbers by np.unique(labels, return_inverse=True)[1]
+  names     of the factors; may be left out, as may
+  test_codes, test_factors   to test on; without them a third of the points is kept for it, 5,000 at most
+
+The full protocol wants 10,000 points to learn from and 5,000 to test on; with fewer the result says so.
+
+in Python:
+  numpy.savez("codes.npz", codes=vitae.codes_of(encoder, dataset), factors=dataset.factors, names=dataset.names)
+then:
+  vitae scores codes.npz --spaces z_A=2,z_P=3 --figure matrices.png --output scores.json
+"""
+
+
+def parser(prog: str) -> argparse.ArgumentParser:
+    """The command's options."""
+    scores = Parser(prog=prog, description="Score codes of your own by DCI, MIG, SAP and all the others.", epilog=_HELP)
+    scores.add_argument("file", type=Path, metavar="CODES.npz", help="arrays codes and factors, and more; see below")
+    scores.add_argument("--names", type=word_list, metavar="LIST", help="of the factors: shape,scale,x")
+    scores.add_argument(
+        "--continuous",
+        type=word_list,
+        metavar="LIST",
+        help="factors to cut into ten, '' for none; the others are classes",
+    )
+    scores.add_argument("--spaces", type=size_map, metavar="LIST", help="latent spaces and their sizes: z_A=2,z_P=3")
+    scores.add_argument("--seed", type=int, default=0, help="of splits and votes (default 0)")
+    scores.add_argument("--fast", action="store_true", help="fewer trees and votes; not comparable with full numbers")
+    scores.add_argument("--format", choices=tuple(tables.FORMATS), default="text", help="(default text)")
+    scores.add_argument("--figure", type=Path, metavar="FILE", help="draw the matrices behind the scores, .png or .svg")
+    scores.add_argument("--output", type=Path, metavar="FILE", help="write all numbers and matrices as JSON")
+    add_threads(scores)
+    return scores
+
+
+def execute(arguments: argparse.Namespace) -> None:
+    """Score the file's codes, and print, write and draw what was asked for."""
+    if arguments.figure:
+        picture_kind(arguments.figure)
+    arrays = read_arrays(arguments.file, ("codes", "factors"), ("names", "test_codes", "test_factors"))
+    written = [path for path in (arguments.figure, arguments.output) if path]
+    for path in written:
+        require_writable(path)
+    if len({path.resolve() for path in (arguments.file, *written)}) <= len(written):
+        raise InputError("the codes, --figure and --output must be different files.")
+    given = [name for name in ("test_codes", "test_factors") if name in arrays]
+    if len(given) == 1:
+        raise InputError(
+            f"{arguments.file} holds {given[0]} without its pair: give test_codes and test_factors, or none."
+        )
+    names = arguments.names or (list(np.ravel(arrays["names"])) if "names" in arrays else None)
+    if names is not None:
+        names = checked_names("names", names)
+    classes = None
+    if arguments.continuous is not None:
+        if names is None:
+            raise InputError("--continuous needs the factors' names: give them with --names, or as names in the file.")
+        continuous = list(filter(None, arguments.continuous))
+        for name in continuous:
+            require_known("factor", name, names)
+        classes = [name not in continuous for name in names]
+    use_threads(arguments.threads)
+    found = report(
+        arrays["codes"],
+        arrays["factors"],
+        test=tuple(arrays[name] for name in given) or None,
+        names=names,
+        classes=classes,
+        spaces=arguments.spaces,
+        seed=arguments.seed,
+        fast=arguments.fast,
+    )
+    if arguments.output:
+        write_text(arguments.output, json.dumps(found.as_json(), indent=1, ensure_ascii=False) + "\n")
+    print(tables.FORMATS[arguments.format](found.rows()))
+    print(found.caption(), file=sys.stderr)
+    if arguments.figure:
+        # matplotlib takes a second to import.
+        from vitae.report import figures
+
+        figures.write_figure(figures.score_matrices(found), arguments.figure)

@@ -1,0 +1,178 @@
+"""The experiments and the rows of their tables, read from the TOML files beside this module.
+
+Imports nothing but the standard library and `vitae.support`, so that the Snakefile can read the same declarations in
+milliseconds. `register_experiment` adds an experiment from outside the package.
+"""
+
+import inspect
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+from vitae.support.errors import InputError, require_known
+from vitae.support.registry import Registry
+
+PROFILES = ("smoke", "quick", "full")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table.
+
+    Attributes:
+        title: as it is printed.
+        architecture: see `vitae.models.architectures`.
+        objective: see `vitae.models.objectives`.
+    """
+
+    title: str
+    architecture: str
+    objective: str
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Rows trained once more with something changed, for a chapter that compares the two.
+
+    Attributes:
+        rows: names of rows.
+        changes: settings that differ from the profile's own.
+        seeds: profile -> how many seeds.
+    """
+
+    rows: tuple[str, ...]
+    changes: dict
+    seeds: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is trained on a dataset, and with which settings.
+
+    Attributes:
+        title: what the dataset is called in tables and figures.
+        rows: names of the rows of its table.
+        seeds: profile -> how many seeds the table has.
+        profiles: profile -> settings of that profile, `schedule` among them.
+        settings: settings that all profiles share, see `vitae.experiments.configuration.Configuration`.
+        dataset: the dataset to load; the experiment's own name if it is not given.
+        resolution: height and width of its images, where that is not the dataset's own.
+        scores: names of registered scores that are computed beside those of every experiment.
+        columns: names of the numbers in its table; by default the likelihoods and `poster_d_score`.
+        poster_d_score: the score of the record that stands beside the poster's D_score.
+        schedules: architecture -> parts of the schedule that differ for it.
+        strengths: row -> strengths of its objective that differ from the defaults.
+        sisters: rows of the table beside the sister systems DeVAE and DiD.
+        sister_seeds: profile -> how many seeds that table has.
+        variants: further runs with something changed.
+    """
+
+    title: str
+    rows: tuple[str, ...]
+    seeds: dict[str, int]
+    profiles: dict[str, dict]
+    settings: dict = field(default_factory=dict)
+    dataset: str = ""
+    resolution: tuple[int, int] | None = None
+    scores: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    poster_d_score: str = "d_score"
+    schedules: dict[str, dict] = field(default_factory=dict)
+    strengths: dict[str, dict[str, float]] = field(default_factory=dict)
+    sisters: tuple[str, ...] = ()
+    sister_seeds: dict[str, int] = field(default_factory=dict)
+    variants: tuple[Variant, ...] = ()
+
+
+EXPERIMENTS: Registry[Experiment] = Registry("experiment")
+ROWS: Registry[Row] = Registry("model")
+_FOLDER = Path(__file__).parent
+
+
+def register_row(name: str, row: Row, *, module: str) -> None:
+    """Add a row, which `vitae train DATASET --model NAME` then trains."""
+    ROWS.add(name, row, module=module)
+
+
+def register_experiment(name: str, declaration: Mapping | str | Path) -> Experiment:
+    """Declare what is trained on a dataset, so that `vitae train NAME` works and its records have a table.
+
+    Args:
+        name: of the experiment; also of the dataset, unless the declaration names another.
+        declaration: the keys of `Experiment`, as a dictionary, as TOML text, or as the path of a TOML file.
+            `like = "celeba"` takes whatever is not given from another experiment.
+
+    Raises:
+        InputError: the name is taken, the text is not TOML, or a key is unknown or missing.
+    """
+    caller = inspect.stack()[1].frame.f_globals.get("__name__", "")
+    experiment = _read(name, declaration)
+    EXPERIMENTS.add(name, experiment, module=caller)
+    return experiment
+
+
+def _read(name: str, declaration: Mapping | str | Path) -> Experiment:
+    where = f"the declaration of experiment {name}"
+    if isinstance(declaration, Path):
+        where = str(declaration)
+        try:
+            declaration = declaration.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{where} cannot be read ({error}).") from None
+    if isinstance(declaration, str):
+        try:
+            declaration = tomllib.loads(declaration)
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"{where} is not valid TOML: {error}.") from None
+    if not isinstance(declaration, Mapping):
+        raise InputError(f"{where} must be a dictionary, TOML text or a path, got {type(declaration).__name__}.")
+    given = dict(declaration)
+    if like := given.pop("like", None):
+        other = EXPERIMENTS.named(like)
+        # Variants are runs of that experiment alone.
+        given = {each.name: getattr(other, each.name) for each in fields(other) if each.name != "variants"} | given
+        given["dataset"] = declaration.get("dataset", "")
+    known = [each.name for each in fields(Experiment)]
+    for key in given:
+        require_known(f"key in {where},", key, known)
+    for key in ("title", "rows", "seeds", "profiles"):
+        if key not in given:
+            raise InputError(f"{where} lacks {key}.")
+    for key in ("seeds", "profiles"):
+        for profile in given[key]:
+            require_known(f"profile under {key} in {where},", profile, PROFILES)
+        if absent := [profile for profile in PROFILES if profile not in given[key]]:
+            raise InputError(f"{where} lacks {absent[0]} under {key}.")
+    for key in ("rows", "scores", "columns", "sisters"):
+        given[key] = tuple(given.get(key, ()))
+    if given.get("resolution"):
+        given["resolution"] = tuple(given["resolution"])
+    given["variants"] = tuple(
+        each if isinstance(each, Variant) else Variant(tuple(each["rows"]), each["changes"], each["seeds"])
+        for each in given.get("variants", ())
+    )
+    return Experiment(**{**given, "dataset": given.get("dataset") or name})
+
+
+def choose_profile(name: str = "") -> str:
+    """A profile's name: the one given, else `$VITAE_PROFILE`, else quick."""
+    return require_known("profile", name or os.environ.get("VITAE_PROFILE") or "quick", PROFILES)
+
+
+def printed_name(model: str) -> str:
+    """A row's name as it stands in tables and figures."""
+    return ROWS[model].title if model in ROWS else model
+
+
+def _read_own() -> None:
+    for name, row in tomllib.loads((_FOLDER / "rows.toml").read_text(encoding="utf-8")).items():
+        register_row(name, Row(**row), module=__name__)
+    # Sorted, so that `like` finds the experiment that it names.
+    for path in sorted(_FOLDER.glob("*.toml")):
+        if path.stem != "rows":
+            EXPERIMENTS.add(path.stem, _read(path.stem, path), module=__name__)
+
+
+_read_own()

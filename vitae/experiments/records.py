@@ -1,0 +1,166 @@
+"""One run, one JSON record.
+
+A record states the configuration, where the data came from and how much there was, versions, device, commit, seconds,
+the loss of each epoch, under `curves` the KL of each latent and the model's own terms over the training (see
+`vitae.training.step.Progress`; records from before curves have none), under `score_versions` the version of each score
+(see `vitae.metrics.registry`), and under `scores`::
+
+    train_elbo, test_elbo    {mean, standard_error} in nats per image
+    log_likelihood           the same, importance-weighted with `samples` draws
+    d_score                  D (kNN) with its `importance` matrix, `latents` x `factors`; null below two factors
+    guessing                 factor -> test accuracy of the most frequent class; 0 for continuous factors
+    predictability           space -> factor -> test accuracy (classes) or R^2 (continuous) of 10 nearest neighbours
+    d_score_of_draws, predictability_of_draws    the same from one posterior draw instead of the mean
+
+and, where an experiment lists them::
+
+    dci                      D (DCI), with `dci_completeness`, `dci_informativeness` and `dci_importance`
+    mig, modularity, sap, factor_vae_score, reconstruction    see `vitae.metrics`, and `likelihood.reconstruction`
+    separability             space -> class -> area under the ROC curve; `separability_of_latents`: of each latent alone
+    effects                  latent -> scaling, translation, recolouring, see `vitae.evaluation.effects`
+    round_trip               error in pixels and smallest area of the inferred transformations, see `effects.round_trip`
+"""
+
+import json
+import math
+from collections.abc import Collection
+from pathlib import Path
+
+from vitae.metrics.registry import SCORES
+from vitae.support import paths
+from vitae.support.errors import InputError
+from vitae.support.files import write_text
+
+SCHEMA = 2
+
+_NUMBER = (int, float, type(None))
+_ESTIMATE = {"mean": _NUMBER, "standard_error": _NUMBER}
+# What every record has: key -> type, or the same for what is inside.
+_SHAPE = {
+    "schema": int,
+    "run": str,
+    "configuration": {"dataset": str, "model": str, "profile": str, "seed": int, "overrides": dict},
+    "fingerprint": str,
+    "data": {"source": str, "location": str, "train": int, "evaluated": int, "evaluated_on": str},
+    "parameters": int,
+    "seconds": {"train": _NUMBER, "evaluate": _NUMBER},
+    "losses": list,
+    "scores": {
+        "train_elbo": _ESTIMATE,
+        "test_elbo": _ESTIMATE,
+        "log_likelihood": _ESTIMATE,
+        "samples": int,
+        "d_score": _NUMBER,
+        "predictability": dict,
+        "factors": list,
+    },
+    "score_versions": dict,
+    "device": str,
+}
+
+
+def write_record(path: Path, record: dict) -> None:
+    """Write a record atomically, with its schema. Numbers that are not finite become null."""
+    measured = {name: _finite(record[name]) for name in ("scores", "losses", "seconds", "curves") if name in record}
+    write_text(path, json.dumps({"schema": SCHEMA, **record, **measured}, indent=1, ensure_ascii=False) + "\n")
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    if isinstance(value, float):
+        return float(f"{value:.7g}") if math.isfinite(value) else None
+    return value
+
+
+def read_record(path: Path) -> dict:
+    """Read a record.
+
+    Raises:
+        InputError: there is none, it is damaged, or it was written by another version of the schema.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"there is no record {path}: train that run first.") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is not a readable record ({error}): delete it and train again.") from None
+    schema = record.get("schema") if isinstance(record, dict) else None
+    if schema != SCHEMA:
+        raise InputError(
+            f"{path} has schema {schema}, this vitae reads {SCHEMA}: delete the record and train again, "
+            f"or read it with the version that wrote it."
+        )
+    if damage := _damage(record):
+        raise InputError(f"{path} {damage}: delete the record and train again.")
+    return record
+
+
+def _damage(record: dict) -> str:
+    """What is wrong with a record, in words; empty if it can be used."""
+    if wrong := _misfit(record, _SHAPE, ""):
+        return wrong
+    for space, known in record["scores"]["predictability"].items():
+        if not isinstance(known, dict) or not all(isinstance(number, _NUMBER) for number in known.values()):
+            return f"has no usable scores.predictability.{space}"
+    return ""
+
+
+def _misfit(value: dict, shape: dict, place: str) -> str:
+    for key, expected in shape.items():
+        where = f"{place}{key}"
+        if key not in value:
+            return f"lacks {where}"
+        inner = value[key]
+        if isinstance(expected, dict):
+            if not isinstance(inner, dict):
+                return f"has no usable {where}"
+            if wrong := _misfit(inner, expected, f"{where}."):
+                return wrong
+        elif not isinstance(inner, expected) or isinstance(inner, bool):
+            return f"has no usable {where}"
+    return ""
+
+
+def outdated_scores(record: dict) -> list[str]:
+    """The scores of a record that a later version of vitae computes otherwise, by name."""
+    versions = record["score_versions"]
+    return [name for name, version in versions.items() if name in SCORES and SCORES[name].version != version]
+
+
+def load_records(profile: str, dataset: str, models: Collection[str] | None = None, **changes) -> list[dict]:
+    """All records of a profile and dataset, by model and seed.
+
+    Args:
+        models: only of these rows.
+        changes: settings in which they differ from the profile's own, for instance `transform="cpab"`; no others.
+    """
+    found = [read_record(path) for path in sorted((paths.records() / profile / dataset).glob("*.json"))]
+    own = [record for record in found if record["configuration"]["overrides"] == changes]
+    if models is not None:
+        own = [record for record in own if record["configuration"]["model"] in models]
+    return sorted(own, key=lambda record: (record["configuration"]["model"], record["configuration"]["seed"]))
+
+
+def load_trials(dataset: str) -> list[dict]:
+    """The records of profile full that were evaluated on the validation split: what settings were chosen by.
+
+    Those that come with the clone and those made here, by name.
+    """
+    found = {
+        path.stem: path
+        for folder in (paths.committed_records(), paths.records())
+        for path in (folder / "full" / dataset).glob("*validation=True*.json")
+    }
+    return [read_record(path) for _, path in sorted(found.items())]
+
+
+def command_for(record: dict) -> str:
+    """The command that makes this record again from the same data; the record's `data` says which."""
+    stated = record["configuration"]
+    words = ["vitae train", stated["dataset"], "--model", stated["model"], "--profile", stated["profile"]]
+    for name, value in stated["overrides"].items():
+        words.append("--" + name.replace("_", "-") + ("" if value is True else f" {value}"))
+    return " ".join([*words, "--seed", str(stated["seed"])])

@@ -1,0 +1,165 @@
+"""Training objectives: functions of a model's output, so that any architecture can be trained by any of them.
+
+All start from the evidence lower bound, ELBO = E_q[log p(x | z)] - KL(q(z | x) || p(z)), in nats per image, averaged
+over the batch, and return the loss to minimise::
+
+    elbo      -ELBO
+    beta      reconstruction + beta KL                                        (Higgins et al., 2017)
+    beta-tc   -ELBO + (beta - 1) TC,  TC = KL(q(z) || prod_j q(z_j))          (Chen et al., 2018)
+    dip-ii    -ELBO + lambda (sum_{i != j} C_ij^2 + sum_i (C_ii - 1)^2)       (Kumar et al., 2018)
+              with C = Cov(mu) + mean(diag sigma^2), the covariance of the aggregate posterior
+    capacity  reconstruction + gamma |KL - C|, C growing from 0 to capacity   (Burgess et al., 2018)
+
+Some are made for one model, which computes the terms that they need::
+
+    factor       -ELBO + gamma TC, TC by a discriminator, and the discriminator's loss   (Kim & Mnih, 2018)
+    decremental  sum_i reconstruction_i + beta_i KL_i over DeVAE's stages
+    difference   critic + 10 gradient penalty + generator + sample encoder + difference x contrastive loss of DiD
+
+`kl_weight` is the KL annealing: it scales everything but the reconstruction, the same way in every objective, and is
+one after the annealing and in every evaluation. `register_objective` adds an objective, under a name and with the
+default values of its own numbers, its strengths.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vitae.models.base import Output
+from vitae.models.gaussian import Gaussian
+from vitae.support.registry import Registry
+
+
+@dataclass(frozen=True)
+class Objective:
+    """An objective with its numbers.
+
+    Attributes:
+        loss: `(output, *, kl_weight, **strengths) -> scalar`, in nats per image.
+        strengths: default value of each number that the loss takes beside `kl_weight`.
+        help: what each of them means, for the command line.
+    """
+
+    loss: Callable[..., Tensor]
+    strengths: dict[str, float]
+    help: dict[str, str]
+
+
+OBJECTIVES: Registry[Objective] = Registry("objective")
+
+
+def register_objective(name: str, **strengths: float | tuple[float, str]) -> Callable:
+    """Decorator: register a loss `(output, *, kl_weight=1.0, **strengths) -> scalar` as an objective.
+
+    Args:
+        strengths: the default of each number that the loss takes, alone or with a text for `--help`.
+
+    Example::
+
+        @register_objective("beta", beta=(4.0, "weight of the KL"))
+        def beta(output, *, beta, kl_weight=1.0): ...
+    """
+    given = {key: value if isinstance(value, tuple) else (value, "") for key, value in strengths.items()}
+
+    def registered(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        values = {key: float(number) for key, (number, _) in given.items()}
+        texts = {key: text or f"of objective {name}" for key, (_, text) in given.items()}
+        OBJECTIVES.add(name, Objective(loss, values, texts), module=loss.__module__)
+        return loss
+
+    return registered
+
+
+def kl_to_prior(output: Output) -> Tensor:
+    """KL(q(z | x) || N(0, I)) over all latent spaces, in nats, `batch`."""
+    return sum(q.kl_to_prior().sum(1) for q in output.latents.posteriors.values())
+
+
+def elbo_per_image(output: Output) -> Tensor:
+    """One-sample estimate of the ELBO (its KL in closed form), in nats, `batch`."""
+    return output.log_likelihood - kl_to_prior(output)
+
+
+# Default strengths are values in common use on other data (Locatello et al., 2019, and the papers above).
+@register_objective("elbo")
+def elbo(output: Output, *, kl_weight: float = 1.0) -> Tensor:
+    """-ELBO, the loss of the plain VAE and of VITAE."""
+    return -(output.log_likelihood - kl_weight * kl_to_prior(output)).mean()
+
+
+@register_objective("beta", beta=(4.0, "weight of the KL"))
+def beta(output: Output, *, beta: float, kl_weight: float = 1.0) -> Tensor:
+    """The ELBO with its KL multiplied by beta; beta = 1 is the ELBO."""
+    return elbo(output, kl_weight=kl_weight * beta)
+
+
+@register_objective("beta-tc", beta=(6.0, "weight of the total correlation"))
+def beta_tc(output: Output, *, beta: float, kl_weight: float = 1.0) -> Tensor:
+    """The ELBO with its total correlation, over all latent spaces together, multiplied by beta; 1 is the ELBO."""
+    correlation = output.latents.joint().total_correlation(output.latents.joint_sample())
+    return elbo(output, kl_weight=kl_weight) + kl_weight * (beta - 1) * correlation
+
+
+def aggregate_covariance(posterior: Gaussian) -> Tensor:
+    """Covariance of the aggregate posterior of a batch, Cov(mu) + mean(diag sigma^2), `d x d`."""
+    centred = posterior.mean - posterior.mean.mean(0)
+    return centred.T @ centred / len(centred) + torch.diag(posterior.log_variance.exp().mean(0))
+
+
+@register_objective("dip-ii", dip_lambda=(10.0, "weight of the aggregate covariance's distance from the identity"))
+def dip_ii(output: Output, *, dip_lambda: float, kl_weight: float = 1.0) -> Tensor:
+    """The ELBO with the aggregate covariance pulled to the identity; 0 is the ELBO."""
+    covariance = aggregate_covariance(output.latents.joint())
+    distance = ((covariance - torch.eye(len(covariance)).to(covariance)) ** 2).sum()
+    return elbo(output, kl_weight=kl_weight) + kl_weight * dip_lambda * distance
+
+
+@register_objective(
+    "capacity",
+    gamma=(100.0, "weight of the distance of the KL from its capacity"),
+    capacity=(25.0, "nats that the KL may grow to"),
+)
+def capacity(output: Output, *, gamma: float, capacity: float, kl_weight: float = 1.0) -> Tensor:
+    """The KL held at a capacity in nats that grows with the warm-up, from 0 to `capacity`, by a penalty gamma a nat."""
+    held = (kl_to_prior(output).mean() - kl_weight * capacity).abs()
+    return gamma * held - output.log_likelihood.mean()
+
+
+@register_objective("factor", gamma=(35.0, "weight of the total correlation"))
+def factor(output: Output, *, gamma: float, kl_weight: float = 1.0) -> Tensor:
+    """The ELBO with the discriminator's total correlation added gamma times, and the discriminator's own loss."""
+    held = kl_weight * gamma * output.terms["total_correlation"]
+    return elbo(output, kl_weight=kl_weight) + held + output.terms["discriminator"]
+
+
+@register_objective(
+    "decremental",
+    beta_1=(1.0, "weight of the KL of DeVAE's widest stage"),
+    beta_2=(10.0, "of its second stage"),
+    beta_3=(40.0, "of its third stage"),
+)
+@register_objective("decremental-2", beta_1=1.0, beta_2=40.0)
+def decremental(output: Output, *, kl_weight: float = 1.0, **betas: float) -> Tensor:
+    """The sum over DeVAE's spaces, the widest first, of `beta`, each with its own: beta_1, beta_2, ..."""
+    passes = (output, *output.further)
+    weights = [betas[f"beta_{number}"] for number in range(1, len(passes) + 1)]
+    return sum(beta(each, beta=weight, kl_weight=kl_weight) for each, weight in zip(passes, weights, strict=True))
+
+
+# As in every WGAN with a gradient penalty (Gulrajani et al., 2017).
+_PENALTY = 10.0
+
+
+@register_objective(
+    "difference",
+    difference=(1.0, "weight of DiD's contrastive loss"),
+    independence=(0.0, "weight of the total correlation that can replace it"),
+)
+def difference(output: Output, *, difference: float, independence: float, kl_weight: float = 1.0) -> Tensor:
+    """DiD's losses together; `independence` weighs the total correlation, which is there to be compared with."""
+    terms = output.terms
+    adversaries = terms["critic"] + _PENALTY * terms["penalty"] + terms["generator"]
+    held = difference * terms["difference"] + independence * terms["total_correlation"]
+    return adversaries + terms["encoder"] + kl_weight * held

@@ -1,0 +1,132 @@
+"""Benchmarks of evaluation: `vitae bench evaluate`. The plain way, the limit and ours in one run on one machine.
+
+The plain way is that of the authors' code with its errors mended: every image is repeated K times and goes through the
+whole model, by torch's own matrix exponential, `affine_grid` and `grid_sample`. The networks are the same.
+"""
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from vitae.data.base import as_floats
+from vitae.data.mnist import MNIST
+from vitae.evaluation import likelihood
+from vitae.experiments.build import build
+from vitae.models.base import GenerativeModel
+from vitae.models.gaussian import gaussian_log_prob
+from vitae.models.vitae import VITAE
+from vitae.report.benchmarks.measure import PlainAffine, machine, matrix_rate, medians
+from vitae.report.benchmarks.train import the_authors
+from vitae.support.provenance import environment
+from vitae.support.randomness import generator
+
+SCHEMA = 1
+SAMPLES = 1_000
+_IMAGES = 20
+_PLAIN = PlainAffine()
+
+
+@torch.no_grad()
+def plain_log_weights(model, x: Tensor, samples: int, noise: torch.Generator) -> Tensor:
+    """`likelihood.log_weights` of one image as one writes it first: K copies through everything, `samples`."""
+    copies = x.repeat(samples, 1, 1, 1)
+    if isinstance(model, VITAE):
+        q_P = model.encoder_P(copies)
+        z_P = q_P.sample(noise)
+        gamma = model.decoder_P(z_P)
+        q_A = model.encoder_A(_PLAIN.warp(copies, gamma, inverse=True))
+        z_A = q_A.sample(noise)
+        mean = _PLAIN.warp(torch.sigmoid(model.decoder_A(z_A)), gamma)
+        parts = [(q_A, z_A), (q_P, z_P)]
+    else:
+        q = model.encoder(copies)
+        z = q.sample(noise)
+        mean, parts = torch.sigmoid(model.decoder(z)), [(q, z)]
+    squeeze = model.likelihood.squeeze
+    mean = squeeze + (1 - 2 * squeeze) * mean
+    weights = -F.binary_cross_entropy(mean, copies, reduction="none").sum((1, 2, 3))
+    for q, z in parts:
+        weights = weights + (gaussian_log_prob(z, 0.0, 0.0) - q.log_prob(z)).sum(1)
+    return weights
+
+
+def _operations(model_name: str) -> float:
+    """Float operations in the matrix products that log p(x) of one image cannot do without."""
+    images = torch.zeros(1, 1, 28, 28)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        likelihood.log_weights(build(the_authors(model_name), (1, 28, 28)), images, SAMPLES, generator("cpu", 0, "x"))
+    return counter.get_total_flops()
+
+
+def _plain(model: GenerativeModel, images: Tensor) -> float:
+    noise, values = generator("cpu", 0, "benchmark"), []
+    for x in as_floats(images).split(1):
+        weights = plain_log_weights(model, x, SAMPLES, noise).double()
+        values.append(weights.logsumexp(0) - math.log(SAMPLES))
+    return float(torch.stack(values).mean())
+
+
+def _timed(work: Callable[[], float], nats: list[float]) -> Callable[[], float]:
+    """Seconds an image; what the work returns is kept aside."""
+
+    def seconds() -> float:
+        started = time.perf_counter()
+        nats.append(work())
+        return (time.perf_counter() - started) / _IMAGES
+
+    return seconds
+
+
+def run(repeats: int = 5) -> dict:
+    """Measure everything, on as many threads as torch uses; some minutes."""
+    images = MNIST.load("test", source="embedded", size=_IMAGES).observe(0, "benchmark").images
+    models = {name: build(the_authors(name), tuple(images.shape[1:])).eval() for name in ("vae", "c-vitae")}
+    rows: dict[str, dict] = {name: {"model": name, "samples": SAMPLES} for name in models}
+    works: dict[str, dict[str, Callable[[], float]]] = {name: {} for name in models}
+    for name, model in models.items():
+        works[name]["plain"] = lambda model=model: _plain(model, images)
+        for precision in ("float32", "bf16"):
+            works[name][precision] = lambda model=model, precision=precision: (
+                likelihood.log_likelihood(model, images, samples=SAMPLES, seed=0, precision=precision).mean
+            )
+    # The plain way first, because our own evaluation changes how the whole process keeps its memory.
+    order = [(name, "plain") for name in models] + [(name, kind) for name in models for kind in ("float32", "bf16")]
+    for name, kind in tqdm(order, disable=None, unit="part"):
+        nats: list[float] = []
+        found = medians(repeats, **{kind: _timed(works[name][kind], nats)}, limit=matrix_rate)
+        rows[name] |= {
+            f"{kind}, seconds an image": found[kind],
+            f"{kind}, nats": nats[-1],
+            f"{kind}, limit, operations a second": found["limit"],
+        }
+    for name, model in models.items():
+        rows[name] |= {"parameters": model.parameter_count(), "operations an image": _operations(name)}
+    return {
+        "schema": SCHEMA,
+        "command": "vitae bench evaluate",
+        "repeats": repeats,
+        "threads": torch.get_num_threads(),
+        "machine": machine(),
+        "log p(x)": list(rows.values()),
+        **environment(torch.device("cpu")),
+    }
+
+
+def summary(found: dict) -> str:
+    """A record as a person wants to read it in a terminal."""
+    lines = [f"log p(x), K = {SAMPLES:,}, {found['threads']} threads, milliseconds an image:"]
+    for row in found["log p(x)"]:
+        plain = row["plain, seconds an image"]
+        for name in ("float32", "bf16"):
+            seconds, limit = row[f"{name}, seconds an image"], row[f"{name}, limit, operations a second"]
+            lines.append(
+                f"  {row['model']}, {name}: {seconds * 1e3:.1f}, {plain / seconds:.2f} x plain ({plain * 1e3:.1f}), "
+                f"{row['operations an image'] / seconds / limit:.0%} of {limit / 1e9:.0f} GFLOP/s"
+            )
+    return "\n".join(lines)

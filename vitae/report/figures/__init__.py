@@ -1,0 +1,81 @@
+"""Every figure of the book: functions of arrays, records and models that return a matplotlib figure.
+
+A figure's file is named by its maker, `NOTEBOOK-NAME`, and has its provenance beside it as JSON.
+"""
+
+from vitae.report.figures.diagrams import SPACE_COLOURS, Box, diagram
+from vitae.report.figures.images import (
+    before_and_after,
+    contact_sheet,
+    factor_sheet,
+    image_rows,
+    reconstructions,
+    undone,
+)
+from vitae.report.figures.latents import (
+    latent_label,
+    latent_spaces,
+    plane,
+    planes,
+    space_and_number,
+    traversal,
+    traversals,
+    warped_by,
+)
+from vitae.report.figures.provenance import Maker, at_full_size, demonstration, saved_figure, write_figure
+from vitae.report.figures.scores import (
+    Curve,
+    Matrix,
+    beside_the_poster,
+    curves,
+    importances,
+    leaders,
+    learning_curves,
+    matrices,
+    score_matrices,
+    scores_of,
+    space_knowledge,
+)
+from vitae.report.figures.style import STYLE
+from vitae.report.figures.transforms import area_changes, convergence, velocity_fields, warped_grids
+
+__all__ = [
+    "Box",
+    "Curve",
+    "Maker",
+    "Matrix",
+    "SPACE_COLOURS",
+    "STYLE",
+    "area_changes",
+    "at_full_size",
+    "before_and_after",
+    "beside_the_poster",
+    "contact_sheet",
+    "convergence",
+    "curves",
+    "demonstration",
+    "diagram",
+    "factor_sheet",
+    "image_rows",
+    "importances",
+    "latent_label",
+    "latent_spaces",
+    "leaders",
+    "learning_curves",
+    "matrices",
+    "plane",
+    "planes",
+    "reconstructions",
+    "saved_figure",
+    "score_matrices",
+    "scores_of",
+    "space_and_number",
+    "space_knowledge",
+    "traversal",
+    "traversals",
+    "undone",
+    "velocity_fields",
+    "warped_by",
+    "warped_grids",
+    "write_figure",
+]

@@ -1,0 +1,137 @@
+"""TODO report.figures.images."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from vitae.data.base import as_floats
+from vitae.models.base import GenerativeModel
+from vitae.report.figures.scores import _DPI, _SHEET_DOTS
+from vitae.report.figures.style import _BLUE, _INCHES, _ORANGE, _bare, _draw_image, _figure, _subplots
+
+
+def _image_grid(rows: list[tuple[str, Tensor]], title: str = "") -> Figure:
+    """Labelled rows of images, each `n x channels x height x width` in [0, 1], all rows of one length."""
+    columns = max(len(images) for _, images in rows)
+    figure, axes = _subplots(len(rows), columns, figsize=(_INCHES * columns + 1.2, _INCHES * len(rows) + 0.4))
+    for (label, images), row in zip(rows, axes, strict=True):
+        for image, cell in zip(images, row, strict=True):
+            _draw_image(cell, image)
+        # A latent's space, as `latent_label` writes it.
+        colour = _BLUE if "z_{A" in label else _ORANGE if "z_{P" in label else "black"
+        row[0].set_ylabel(label, rotation=0, ha="right", va="center", color=colour)
+    figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def _mosaic(rows: list[Tensor]) -> np.ndarray:
+    """Rows of uint8 images as one picture in [0, 1], a pixel of grey between them; short rows end in grey."""
+    count = max(map(len, rows))
+    height, width = rows[0].shape[-2:]
+    picture = np.full((len(rows) * (height + 1) - 1, count * (width + 1) - 1, 3), 0.5)
+    for i, row in enumerate(rows):
+        for j, image in enumerate(as_floats(row).cpu().numpy()):
+            top, left = i * (height + 1), j * (width + 1)
+            picture[top : top + height, left : left + width] = image.transpose(1, 2, 0)
+    return picture
+
+
+def _draw_mosaic(rows: list[Tensor]) -> tuple[Figure, plt.Axes]:
+    """A figure in which every pixel of the images is a square of whole dots."""
+    picture = _mosaic(rows)
+    height, width = picture.shape[:2]
+    dots = max(1, round(_SHEET_DOTS / width))
+    figure = plt.figure(figsize=(width * dots / _DPI, height * dots / _DPI), layout="none")
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(picture, interpolation="nearest", aspect="auto")
+    _bare(axes)
+    return figure, axes
+
+
+@_figure
+def contact_sheet(images: Tensor, columns: int | None = None) -> Figure:
+    """uint8 images `n x channels x height x width` in rows, by default of 16 small ones or of 8."""
+    figure, _ = _draw_mosaic(list(images.split(columns or (16 if images.shape[-1] <= 32 else 8))))
+    return figure
+
+
+@_figure
+def factor_sheet(rows: list[tuple[str, Tensor]]) -> Figure:
+    """Named rows of uint8 images, `n x channels x height x width`: in each one factor moves."""
+    figure, axes = _draw_mosaic([images for _, images in rows])
+    height = rows[0][1].shape[-2] + 1
+    axes.set_yticks([(i + 0.5) * height - 1 for i in range(len(rows))], [name for name, _ in rows])
+    axes.tick_params(length=0)
+    return figure
+
+
+@_figure
+def before_and_after(model: GenerativeModel, images: Tensor) -> Figure:
+    """Poster, Figure 1: images before and after `T_-gamma`, with the warped outline of the frame.
+
+    Args:
+        images: uint8, `n x channels x height x width`.
+    """
+    x = as_floats(images)
+    z_P = model.infer(x, noise=None).samples["z_P"]
+    upright = model.undo_perspective(x, z_P)
+    side = torch.linspace(-1, 1, 41)
+    rim = torch.cat(
+        [
+            torch.stack(pair, 1)
+            for pair in ((side, -1 + 0 * side), (1 + 0 * side, side), (-side, 1 + 0 * side), (-1 + 0 * side, -side))
+        ]
+    )
+    # T_-gamma(x)(p) = x(T_-gamma(p)): the frame of the result, seen in the input.
+    outline = model.transformation.apply(model.decoder_P(z_P), rim, inverse=True)
+    figure, axes = _subplots(2, len(x), figsize=(1.7 * len(x) + 0.8, 3.4))
+    for j in range(len(x)):
+        _draw_image(axes[0][j], x[j])
+        height, width = x.shape[-2:]
+        axes[0][j].plot(
+            (outline[j, :, 0] + 1) * width / 2 - 0.5, (outline[j, :, 1] + 1) * height / 2 - 0.5, c=_ORANGE, lw=1.2
+        )
+        # Room for the part of the frame that lies outside the image.
+        rx, ry = 0.3 * width, 0.3 * height
+        axes[0][j].set(xlim=(-rx, width + rx - 1), ylim=(height + ry - 1, -ry), facecolor="black")
+        _draw_image(axes[1][j], upright[j])
+    axes[0][0].set_ylabel("$x$", rotation=0, ha="right", va="center")
+    axes[1][0].set_ylabel(r"$T_{-\gamma}(x)$", rotation=0, ha="right", va="center")
+    return figure
+
+
+@_figure
+def reconstructions(models: dict[str, GenerativeModel], images: Tensor) -> Figure:
+    """Images over the reconstructions from posterior means by each model.
+
+    Args:
+        models: printed name -> model.
+        images: uint8, `n x channels x height x width`.
+    """
+    x = as_floats(images)
+    return _image_grid([("input", x), *((name, model(x, None).mean) for name, model in models.items())])
+
+
+@_figure
+def image_rows(rows: list[tuple[str, Tensor]], title: str = "") -> Figure:
+    """Labelled rows of images, each `n x channels x height x width` in [0, 1], all rows of one length."""
+    return _image_grid(rows, title)
+
+
+@_figure
+def undone(models: dict[str, GenerativeModel], images: Tensor) -> Figure:
+    """Images, and below them what each model makes of them by undoing the perspective it infers.
+
+    Args:
+        models: label -> VITAE model.
+        images: uint8, `n x channels x height x width`.
+    """
+    x = as_floats(images)
+    rows = [("input", x)]
+    for name, model in models.items():
+        rows.append((name, model.undo_perspective(x, model.infer(x, noise=None).samples["z_P"])))
+    return _image_grid(rows)

@@ -1,0 +1,53 @@
+"""How long and how fast to train: a one-cycle learning rate and linear KL annealing."""
+
+import math
+from dataclasses import dataclass, field
+
+from vitae.support.errors import InputError, require_number
+
+
+def _setting(default, text: str):
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train. All fractions are of the training's steps.
+
+    Attributes:
+        epochs: passes through the training images; 0 leaves the initial weights.
+        batch: images per step.
+        learning_rate: Adam's peak learning rate. It starts at a 25th of that, reaches the peak after
+            `learning_rate_warmup` of the steps, and then falls to 0 along a cosine.
+        kl_annealing: fraction of the steps over which the weight of the KL grows from 0 to 1.
+        learning_rate_warmup: fraction of the steps over which the learning rate rises.
+
+    Raises:
+        InputError: a number that is out of range.
+    """
+
+    epochs: int = field(metadata={"help": "passes through the training images"})
+    batch: int = _setting(256, "images per step")
+    learning_rate: float = _setting(2e-3, "peak of the one-cycle learning rate")
+    kl_annealing: float = _setting(0.2, "fraction of the steps over which the weight of the KL grows to 1")
+    learning_rate_warmup: float = _setting(0.1, "fraction of the steps over which the learning rate rises to its peak")
+
+    def __post_init__(self):
+        for name, smallest in (("epochs", 0), ("batch", 1)):
+            require_number(name, getattr(self, name), smallest, whole=True)
+        for name in ("learning_rate", "kl_annealing", "learning_rate_warmup"):
+            require_number(name, getattr(self, name), 0)
+        for name in ("kl_annealing", "learning_rate_warmup"):
+            if getattr(self, name) > 1:
+                raise InputError(f"{name} is a fraction of all steps, at most 1, got {getattr(self, name)}.")
+
+    def learning_rate_at(self, progress: float) -> float:
+        """The learning rate after a fraction `progress` in [0, 1) of all steps."""
+        rise = self.learning_rate_warmup
+        if progress < rise:
+            return self.learning_rate * (0.04 + 0.96 * progress / rise)
+        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * (progress - rise) / max(1 - rise, 1e-9)))
+
+    def kl_weight_at(self, progress: float) -> float:
+        """The weight of the KL after a fraction `progress` of all steps."""
+        return min(1.0, progress / self.kl_annealing) if self.kl_annealing > 0 else 1.0
