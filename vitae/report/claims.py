@@ -118,8 +118,8 @@ def claims(records: Records) -> list[Claim]:
         ),
         Claim(
             "faces",
-            "On CelebA, one perspective latent is facial size, another is facial displacement, and an appearance latent "
-            "is hair colour.",
+            "On CelebA, one perspective latent is facial size, another is facial displacement, and an appearance "
+            "latent is hair colour.",
             (
                 *(
                     Part(
@@ -136,8 +136,8 @@ def claims(records: Records) -> list[Claim]:
         ),
         Claim(
             "prior",
-            "Where the factors are affine, the known transformation (affine) beats a black box (CPAB), and either beats "
-            "no transformation.",
+            "Where the factors are affine, the known transformation (affine) beats a black box (CPAB), and either "
+            "beats no transformation.",
             (
                 Part("D_score of C-VITAE, affine minus CPAB", _against_cpab(records, "c-vitae"), 0),
                 _above(records, "mnist", "vae"),
@@ -182,7 +182,8 @@ def claims_of_sisters(records: Records) -> list[Claim]:
         ),
         Claim(
             "difference",
-            "DiD exceeds mainstream methods in several disentanglement scores, on dSprites and 3D Shapes (its abstract).",
+            "DiD exceeds mainstream methods in several disentanglement scores, on dSprites and 3D Shapes (its "
+            "abstract).",
             tuple(
                 _did_above_best(records, dataset, name, score)
                 for dataset in _SISTERS_DATASETS
