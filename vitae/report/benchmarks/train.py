@@ -147,7 +147,7 @@ def _groups(configuration: Configuration, digits: MNIST, runs: int, groups: int)
 
     def step() -> None:
         # The number stays within the first epoch, so that no step starts a new one.
-        run_groups[0].step(next(numbers) % run_groups[0].steps_an_epoch)
+        run_groups[0].step(next(numbers) % run_groups[0].steps_per_epoch)
 
     return run_groups, step
 
