@@ -31,7 +31,6 @@ FACTS = {
     "rerun": {"3.11", "20 seconds"},  # Python; between checkpoints
     "rooms": {"268 MB"},  # the published file
     "scores": {"0.5", "0.05"},  # guessing; a definition
-    "smpl": {"0.25"},  # the chance of guessing one of four poses
     "sprites": {"12.765", "7.2125", "99.9965%", "26 MB"},  # the recovered geometry, and how well it fitted
     "transformations": {"95%"},
     "tuning": {"0.884", "1.39", "0.2", "0.3", "0.1", "0.5"},  # the poster's; log 4; settings

@@ -51,4 +51,4 @@ def test_the_command_writes_a_record_with_the_parts_of_the_committed_one(subject
     if part:
         assert rows[0]["operations an image"] == committed_rows[0]["operations an image"]
         assert sum(rows[0]["shares of a step"].values()) == pytest.approx(1)
-    assert "images/s" in capsys.readouterr().out if part else "milliseconds an image" in capsys.readouterr().out
+    assert "images/s" in capsys.readouterr().out if part else "milliseconds per image" in capsys.readouterr().out

@@ -131,7 +131,7 @@ def run(repeats: int = 5) -> dict:
 
 def summary(found: dict) -> str:
     """A record as text for a terminal."""
-    lines = [f"log p(x), K = {SAMPLES:,}, {found['threads']} threads, milliseconds an image:"]
+    lines = [f"log p(x), K = {SAMPLES:,}, {found['threads']} threads, milliseconds per image:"]
     for row in found["log p(x)"]:
         plain = row["plain, seconds an image"]
         for name in ("float32", "bf16"):

@@ -345,7 +345,7 @@ def run(repeats: int = 7, against: bool = False) -> dict:
 
 def summary(found: dict) -> str:
     """A record as text for a terminal."""
-    lines = [f"{found['machine']['processor']}, one thread, medians of {found['repeats']}; nanoseconds a point:"]
+    lines = [f"{found['machine']['processor']}, one thread, medians of {found['repeats']}; nanoseconds per point:"]
     for case in found["speed"]:
         size = f"{case['batch']} x {case['channels']} x {case['height']} x {case['width']}"
         ours = case["ours, 50 steps"]
