@@ -21,7 +21,7 @@ def without_traces(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """Remove what changes from run to run, hide the injected parameters, and keep the order of the cells' ids."""
     parameters = notebook.metadata.pop("papermill", {}).get("parameters", {})
     notebook.metadata.pop("widgets", None)
-    notebook.metadata["vitae"] = {"parameters": parameters}
+    notebook.metadata.setdefault("vitae", {})["parameters"] = parameters
     for number, cell in enumerate(notebook.cells):
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)

@@ -3,8 +3,8 @@
 import csv
 import io
 
-from vitae.experiments.declaration import EXPERIMENTS
 from vitae.evaluation.score import columns_by_name
+from vitae.experiments.declaration import EXPERIMENTS
 from vitae.metrics.registry import SCORES, Column
 from vitae.report.statistics import intervals, leader
 from vitae.support.errors import InputError, require_known

@@ -40,12 +40,12 @@ from vitae.report.figures.style import STYLE
 from vitae.report.figures.transforms import area_changes, convergence, velocity_fields, warped_grids
 
 __all__ = [
+    "SPACE_COLOURS",
+    "STYLE",
     "Box",
     "Curve",
     "Maker",
     "Matrix",
-    "SPACE_COLOURS",
-    "STYLE",
     "area_changes",
     "at_full_size",
     "before_and_after",
