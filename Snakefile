@@ -1,87 +1,97 @@
-# The pipeline: runs -> records and weights; notebooks -> executed notebooks and figures; both -> the book.
+# The pipeline: train -> weights; score -> records; notebooks -> executed notebooks and figures; all of it -> the book.
 #
 #   snakemake --cores 2 --config profile=quick -- book
-#   snakemake --cores 16 --config profile=full -- table       # all records of the poster's size, as a table
+#   snakemake --cores 16 --config profile=full -- table       # all records of the poster's size, as tables
 #   snakemake --executor slurm --jobs 20 --config profile=full seeds=0-9 -- table
 #
-# `make` calls it with the locked environment. On a cluster the same rules run as jobs: every rule names its inputs,
-# outputs, log, threads, memory and minutes. All seeds of a model are one job and one training.
+# `make` calls it with the locked environment. On a cluster the same rules run as jobs: each names its inputs, outputs,
+# log, threads, memory and minutes. Which rows, seeds and variants there are stands in vitae/experiments/*.toml, which
+# pages there are in book/_toc.yml, and what a notebook needs in its own metadata under "vitae".
 
+import json
 import os
 import re
+import sys
 
-# As in vitae.experiments, and a test holds them together: importing it here would take longer than a build in which
-# nothing changed.
-MODELS = ["vae", "beta-vae", "beta-tcvae", "dip-vae-ii", "u-vitae", "c-vitae"]
-MODELS_OF = {"mnist": MODELS, "dsprites": MODELS, "smpl": MODELS, "celeba": ["vae", "c-vitae"], "shapes3d": []}
-SEEDS = {
-    "smoke": {"mnist": 1, "dsprites": 1, "smpl": 1, "celeba": 1, "shapes3d": 1},
-    "quick": {"mnist": 1, "dsprites": 1, "smpl": 1, "celeba": 1, "shapes3d": 1},
-    "full": {"mnist": 5, "dsprites": 5, "smpl": 5, "celeba": 3, "shapes3d": 3},
-}
-# What the table beside the sister systems has and the poster's has not, with the seeds of 3D Shapes.
-SISTERS = ["capacity-vae", "factor-vae", "devae", "devae-2", "did"]
-SISTERS_OF = {"dsprites": SISTERS, "shapes3d": ["beta-vae", "beta-tcvae"] + SISTERS}
-# C-VITAE on MNIST with other transformations than the affine one.
-COMPARED_TRANSFORMS = ["cpab", "affine+cpab"]
-COMPARED_SEEDS = {"smoke": 1, "quick": 1, "full": 3}
-MINUTES = {"smoke": 10, "quick": 90, "full": 360}
+from vitae.experiments.declaration import EXPERIMENTS, PROFILES
+
+sys.path.insert(0, "book")
+from pages import pages
 
 PROFILE = config.get("profile", "quick")
-if PROFILE not in SEEDS:
-    raise WorkflowError(f"unknown profile '{PROFILE}': choose one of {', '.join(SEEDS)}.")
-
-# Beside the runs, wherever those go.
-TRAINED = f"{os.path.expanduser(os.environ.get('VITAE_HOME', '.'))}/runs/trained/{PROFILE}"
-
-# Each shows one dataset, and needs no run.
-DATASETS = ["digits", "sprites", "bodies", "faces", "rooms", "pictures"]
-NOTEBOOKS = ["play", "transformations", "mnist", "dsprites", "smpl", "celeba", "quantitative", "claims", "tuning", "sisters", "scores", "benchmarks"] + DATASETS
-# Changing one of these changes what a run computes; plots, tables and the command line do not.
-RUN_CODE = [
-    path
-    for pattern in ("data/*", "rendering/*", "transforms/*", "models/*", "metrics/*", "nets", "likelihoods", "objectives",
-                    "schedule", "compute", "compiled", "together", "train", "evaluate", "experiments", "randomness",
-                    "effects", "scoring", "runs")
-    for path in glob_wildcards(f"vitae/{{path,{pattern.replace('*', '[a-z0-9_]+')}}}.py").path
-]
-RUN_CODE = [f"vitae/{path}.py" for path in RUN_CODE]
-NEWEST_CODE = max(RUN_CODE, key=os.path.getmtime)
-PAGE_CODE = ["vitae/plots.py", "vitae/results.py", "vitae/claims.py", "vitae/bench/transforms.py", "vitae/bench/data.py", "vitae/vitae.mplstyle"]
-
-
-# Another choice of seeds: --config seeds=0-9.
+if PROFILE not in PROFILES:
+    raise WorkflowError(f"unknown profile '{PROFILE}': choose one of {', '.join(PROFILES)}.")
 if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", str(config.get("seeds", 0))):
     raise WorkflowError(f"unknown seeds '{config['seeds']}': name some such as 0-9 or 0,3,7.")
-CHOSEN_COMPARED = str(config.get("seeds", f"0-{COMPARED_SEEDS[PROFILE] - 1}"))
+
+# At most so many minutes for one training job.
+MINUTES = dict(zip(PROFILES, (10, 90, 360), strict=True))
+
+# Runs go there, and beside them a flag for each job that is done: runs/trained and runs/scored.
+HOME = os.path.expanduser(os.environ.get("VITAE_HOME", ""))
+TRAINED, SCORED = (os.path.join(HOME, "runs", step, PROFILE) for step in ("trained", "scored"))
+JOB = "{dataset}/{model}{changes},seeds={seeds}"
 
 
-def trained(dataset, model, changes="", seeds=None):
-    """The file that says that all seeds of a model have their records."""
-    seeds = seeds or str(config.get("seeds", f"0-{SEEDS[PROFILE][dataset] - 1}"))
-    return f"{TRAINED}/{dataset}/{model}{changes},seeds={seeds}"
+def files(*patterns):
+    """The files that match, where {path} stands for any part of a path."""
+    return [match for pattern in patterns for match in glob_wildcards(f"{{match,{pattern}}}").match]
+
+
+# What determines weights, and what determines scores besides. Editing a score must not retrain anything.
+TRAIN_CODE = files(
+    r"vitae/(transforms|data|models|training)/.+[.](py|npz)",
+    r"vitae/support/(devices|randomness|threads)[.]py",
+    r"vitae/experiments/(build|configuration|run_data|rows)[.](py|toml)",
+)
+SCORE_CODE = files(r"vitae/(metrics|evaluation)/.+[.]py")
+PAGE_CODE = files(r"vitae/report/.+[.](py|mplstyle)")
 
 
 def jobs(models):
-    """Outside profile full all models are one job: twenty processes that start take minutes of two cores."""
-    return models if PROFILE == "full" else [",".join(models)]
+    """The models of each job. Outside profile full one job trains all of them: starting a process takes seconds."""
+    return list(models) if PROFILE == "full" else [",".join(models)] * bool(models)
 
 
-ROWS = {dataset: [trained(dataset, model) for model in jobs(models)] for dataset, models in MODELS_OF.items() if models}
-CHOSEN_SISTERS = str(config.get("seeds", f"0-{SEEDS[PROFILE]['shapes3d'] - 1}"))
-ROWS["sisters"] = [
-    trained(dataset, model, seeds=CHOSEN_SISTERS) for dataset, models in SISTERS_OF.items() for model in jobs(models)
-]
-COMPARED = [trained("mnist", "c-vitae", f"-transform={name}", CHOSEN_COMPARED) for name in COMPARED_TRANSFORMS]
-# The rows of faces once more, one seed, to compare likelihoods.
-OTHER_LIKELIHOOD = [trained("celeba", model, "-likelihood=bernoulli", "0-0") for model in jobs(MODELS_OF["celeba"])]
-TABLES = ["mnist", "dsprites", "smpl"]
+def scored(dataset, models, changes, count):
+    """The flags that say that models of a dataset are trained and scored, for so many seeds or those of --config."""
+    seeds, changes = str(config.get("seeds", f"0-{count - 1}")), "".join(
+        f"-{setting}={value}" for setting, value in sorted(changes.items())
+    )
+    return [f"{SCORED}/{dataset}/{each}{changes},seeds={seeds}" for each in jobs(models)]
+
+
+IN_PIPELINE = {name: each for name, each in EXPERIMENTS.items() if each.pipeline}
+ROWS = {name: scored(name, each.rows, {}, each.seeds[PROFILE]) for name, each in IN_PIPELINE.items()}
+VARIANTS = {
+    name: [
+        job
+        for variant in each.variants
+        for job in scored(name, variant.rows, variant.changes, variant.seeds[PROFILE])
+    ]
+    for name, each in IN_PIPELINE.items()
+}
+# The rows of the sister systems' tables that are not in the poster's.
+SISTERS = {
+    name: scored(name, [row for row in each.sisters if row not in each.rows], {}, each.sister_seeds[PROFILE])
+    for name, each in IN_PIPELINE.items()
+    if each.sisters
+}
+RUNS = {
+    **{f"runs/{name}": jobs for name, jobs in ROWS.items()},
+    **{f"runs/{name}/variants": jobs for name, jobs in VARIANTS.items()},
+    **{f"runs/{name}/sisters": jobs for name, jobs in SISTERS.items()},
+}
+TABLES = [name for name, jobs in ROWS.items() if jobs]
+
+
+NOTEBOOKS = [page.removeprefix("notebooks/") for page in pages() if page.startswith("notebooks/")]
 
 
 wildcard_constraints:
     dataset="[a-z0-9]+",
     model="[a-z0-9,-]+",
-    changes=r"(-(transform|likelihood)=[a-z0-9+-]+)?",
+    changes=r"(-[a-z_]+=[a-z0-9+._-]+)*",
     seeds=r"[0-9,-]+",
 
 
@@ -90,7 +100,7 @@ rule book:
 
 
 rule runs:
-    input: *ROWS.values(), COMPARED, OTHER_LIKELIHOOD
+    input: *RUNS.values()
 
 
 rule table:
@@ -109,16 +119,34 @@ rule tabulate:
         "python -m vitae table --dataset {wildcards.dataset} --profile {params.profile} --format markdown > {output}"
 
 
+def delete_stale(wildcards):
+    """A command that deletes what is older than the code: weights, checkpoints and records of a job's runs.
+
+    Runs of profile full are hours of work: an edited file does not delete them.
+    """
+    if PROFILE == "full":
+        return "true"
+    newest = max([*TRAIN_CODE, f"vitae/experiments/{wildcards.dataset}.toml"], key=os.path.getmtime)
+    folders = [os.path.join(HOME, place, PROFILE, wildcards.dataset) for place in ("runs", "book/records")]
+    names = " -o ".join(f"-name '{model}-*{wildcards.changes}.*'" for model in wildcards.model.split(","))
+    unchanged = "" if wildcards.changes else "! -name '*=*'"
+    return f"find {' '.join(folders)} {unchanged} '(' {names} ')' ! -newer {newest} -delete 2> /dev/null || true"
+
+
 rule train:
-    # Records of profile full are hours of work and committed: an edited file does not throw them away by itself.
-    input: [] if PROFILE == "full" else RUN_CODE
-    # Not the records themselves, which snakemake would delete before it repeats a job that failed: what is done is kept.
-    output: touch(f"{TRAINED}/{{dataset}}/{{model}}{{changes}},seeds={{seeds}}")
+    input:
+        lambda wildcards: [] if PROFILE == "full" else [*TRAIN_CODE, f"vitae/experiments/{wildcards.dataset}.toml"],
+    # A flag, not the weights: snakemake deletes the outputs of a failed job, and finished runs must survive.
+    output: touch(f"{TRAINED}/{JOB}")
     params:
         profile=PROFILE,
-        changes=lambda wildcards: wildcards.changes.replace("-", "--", 1).replace("=", " "),
-        restart="" if PROFILE == "full" else f"--restart-older-than {NEWEST_CODE}",
-    log: f"build/logs/{PROFILE}/{{dataset}}/{{model}}{{changes}},seeds={{seeds}}.log"
+        delete_stale=delete_stale,
+        # Records of profile full are committed; their weights may be on another machine.
+        skip="--skip-recorded" if PROFILE == "full" else "",
+        changes=lambda wildcards: re.sub(
+            r"-([a-z_]+)=([^-]+)", lambda match: f"--{match[1].replace('_', '-')} {match[2]} ", wildcards.changes
+        ),
+    log: f"build/logs/{PROFILE}/{{dataset}}/train {{model}}{{changes}},seeds={{seeds}}.log"
     benchmark: f"build/seconds/{PROFILE}/train {{dataset}} {{model}}{{changes}}, seeds {{seeds}}"
     threads: 1
     retries: 1
@@ -126,34 +154,48 @@ rule train:
         mem_mb=4000,
         runtime=MINUTES[PROFILE],
     shell:
+        "{params.delete_stale}; "
         "python -m vitae train {wildcards.dataset} --model {wildcards.model} --profile {params.profile} "
-        "--seeds {wildcards.seeds} {params.changes} {params.restart} --skip-recorded --threads {threads} > {log} 2>&1 "
-        "|| {{ tail -n 20 {log} >&2; exit 1; }}"
+        "--seeds {wildcards.seeds} {params.changes} --no-scores {params.skip} --threads {threads} > '{log}' 2>&1 "
+        "|| {{ tail -n 20 '{log}' >&2; exit 1; }}"
+
+
+def run_names(wildcards):
+    """The runs of a job, by name."""
+    seeds = []
+    for part in wildcards.seeds.split(","):
+        first, _, last = part.partition("-")
+        seeds += range(int(first), int(last or first) + 1)
+    return " ".join(
+        f"{model}-seed{seed}{wildcards.changes}" for model in wildcards.model.split(",") for seed in seeds
+    )
+
+
+rule score:
+    input:
+        f"{TRAINED}/{JOB}",
+        [] if PROFILE == "full" else SCORE_CODE,
+    output: touch(f"{SCORED}/{JOB}")
+    params:
+        profile=PROFILE,
+        runs=run_names,
+        skip="--skip-recorded" if PROFILE == "full" else "",
+    log: f"build/logs/{PROFILE}/{{dataset}}/score {{model}}{{changes}},seeds={{seeds}}.log"
+    benchmark: f"build/seconds/{PROFILE}/score {{dataset}} {{model}}{{changes}}, seeds {{seeds}}"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime=MINUTES[PROFILE],
+    shell:
+        "python -m vitae evaluate {params.runs} --dataset {wildcards.dataset} --profile {params.profile} --write "
+        "{params.skip} --threads {threads} > '{log}' 2>&1 || {{ tail -n 20 '{log}' >&2; exit 1; }}"
 
 
 def needs_of(wildcards):
-    if wildcards.notebook == "play":
-        return glob_wildcards("{path,vitae/weights/.+[.]safetensors}").path
-    if wildcards.notebook == "transformations":
-        return COMPARED + ([trained("mnist", "c-vitae")] if PROFILE == "full" else ROWS["mnist"])
-    if wildcards.notebook in DATASETS:
-        return [path for path in RUN_CODE if path.startswith(("vitae/data/", "vitae/rendering/"))]
-    if wildcards.notebook == "scores":
-        shown = ("vitae/metrics/", "vitae/data/", "vitae/evaluate")
-        records = glob_wildcards("{path,book/records/benchmarks/scores[.]json}").path
-        return records + [path for path in RUN_CODE if path.startswith(shown)]
-    if wildcards.notebook == "tuning":
-        return glob_wildcards("{path,book/records/(tuning|full/.+hold_out=True.*)[.]json}").path
-    if wildcards.notebook == "benchmarks":
-        return glob_wildcards("{path,book/records/benchmarks/.*[.]json}").path
-    if wildcards.notebook in ("quantitative", "claims"):
-        # The committed records of profile full, and for the table those of this profile.
-        committed = glob_wildcards("{path,book/records/full/.+[.]json}").path
-        return committed + [path for dataset in TABLES for path in ROWS[dataset]] * (wildcards.notebook == "quantitative")
-    if wildcards.notebook == "sisters":
-        studied = glob_wildcards("{path,book/records/full/(dsprites|shapes3d)/.+[.]json}").path
-        return ROWS["sisters"] + ROWS["dsprites"] + studied
-    return ROWS[wildcards.notebook] + OTHER_LIKELIHOOD * (wildcards.notebook == "celeba")
+    """What a notebook names in its metadata: `runs/DATASET[/variants|/sisters]`, or a pattern of files."""
+    with open(f"notebooks/{wildcards.notebook}.ipynb", encoding="utf-8") as file:
+        named = json.load(file)["metadata"].get("vitae", {}).get("needs", [])
+    return [path for need in named for path in (RUNS[need] if need.startswith("runs/") else files(need))]
 
 
 rule execute:
@@ -181,8 +223,7 @@ rule play:
     # What the page `play` loads; its models come with the package, whatever the profile.
     input:
         "book/play.py",
-        glob_wildcards("{path,vitae/weights/.+[.]safetensors}").path,
-        [path for path in RUN_CODE if path.startswith(("vitae/data/", "vitae/rendering/", "vitae/transforms/", "vitae/nets", "vitae/models/"))],
+        files(r"vitae/experiments/weights/.+[.]safetensors", r"vitae/(data|transforms|models)/.+[.]py"),
     output: "build/play/sheets.js"
     log: "build/logs/play.log"
     benchmark: f"build/seconds/{PROFILE}/write what the page play loads"
@@ -198,9 +239,8 @@ rule build:
     input:
         "build/play/sheets.js",
         expand("book/notebooks/{notebook}.ipynb", notebook=NOTEBOOKS),
-        glob_wildcards("{path,book/[^_/]+[.](md|yml|bib)}").path,
-        glob_wildcards("{path,book/_(ext|play|static)/.+[.](py|css|js|svg)}").path,
-        glob_wildcards("{path,vitae/.+[.]py}").path,
+        files(r"book/[^_/]+[.](md|yml|bib)", r"book/_[a-z]+[.]yml", r"book/_(ext|play|static)/.+[.](py|css|js|svg)"),
+        files(r"vitae/.+[.](py|toml)"),
         "CHANGELOG.md",
     output: "book/_build/html/index.html"
     log: "build/logs/book.log"

@@ -21,7 +21,7 @@ def without_run_metadata(notebook: nbformat.NotebookNode) -> nbformat.NotebookNo
     """Remove metadata that changes from run to run, hide the injected parameters, and number the cells' ids."""
     parameters = notebook.metadata.pop("papermill", {}).get("parameters", {})
     notebook.metadata.pop("widgets", None)
-    notebook.metadata["vitae"] = {"parameters": parameters}
+    notebook.metadata.setdefault("vitae", {})["parameters"] = parameters
     for number, cell in enumerate(notebook.cells):
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)

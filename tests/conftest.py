@@ -1,9 +1,11 @@
 import contextlib
+import dataclasses
 import math
 
 import pytest
 import torch
 
+from vitae.models.objectives import OBJECTIVES
 from vitae.training import loop
 from vitae.training.step import RunGroup
 
@@ -27,7 +29,7 @@ def generator():
 
 
 @pytest.fixture
-def checkpoint_at_every_look(monkeypatch):
+def checkpoint_at_every_collection(monkeypatch):
     monkeypatch.setattr(loop, "_SECONDS_BETWEEN_CHECKPOINTS", -1.0)
     monkeypatch.setattr(loop, "_CHECKPOINT_TIME_FRACTION", math.inf)
 
@@ -55,3 +57,13 @@ def killed_in_step(monkeypatch):
                 yield
 
     return killed
+
+
+@pytest.fixture
+def replace_loss(monkeypatch):
+    """`replace_loss(name, loss)` trains with another loss under the name of an objective."""
+
+    def replace(name, loss, patch=monkeypatch):
+        patch.setitem(OBJECTIVES, name, dataclasses.replace(OBJECTIVES[name], loss=loss))
+
+    return replace

@@ -23,7 +23,7 @@ def output(request, generator):
     [
         ("beta", {"beta": 1.0}),
         ("beta-tc", {"beta": 1.0}),
-        ("dip-ii", {"strength": 0.0}),
+        ("dip-ii", {"dip_lambda": 0.0}),
     ],
 )
 def test_switched_off_every_objective_is_the_elbo_to_the_last_bit(output, name, off, kl_weight):
@@ -95,5 +95,5 @@ def test_dip_adds_the_squared_distance_to_the_identity(output):
     distance = sum(
         (covariance[i, j] - float(i == j)) ** 2 for i in range(len(covariance)) for j in range(len(covariance))
     )
-    found = objectives.dip_ii(output, strength=10.0) - objectives.elbo(output)
+    found = objectives.dip_ii(output, dip_lambda=10.0) - objectives.elbo(output)
     assert float(found.detach()) == pytest.approx(10 * float(distance), rel=1e-3)

@@ -107,7 +107,7 @@ def test_devaes_loss_is_that_of_each_space_under_its_own_beta(images):
 
 def test_devaes_betas_must_increase():
     assert len(model_of("devae-2").embeddings) == 2
-    with pytest.raises(InputError, match="betas must increase from space to space, got 1, 50, 40"):
+    with pytest.raises(InputError, match="betas must increase from stage to stage, got 1, 50, 40"):
         configure("dsprites", "devae", "smoke", beta_2=50.0)
 
 

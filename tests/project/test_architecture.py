@@ -1,59 +1,78 @@
-"""The rules of the design that code can break without a test of behaviour noticing."""
+"""Rules of the design that no test of behaviour would notice."""
 
 import ast
+import graphlib
 import re
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[2] / "vitae"
-# Imports run from later rooms to earlier ones, never back.
-ORDER = [
-    ["errors"],
-    ["randomness", "paths", "files", "compute", "compiled", "schedule"],
-    ["transforms", "rendering", "download"],
-    ["data", "nets"],
-    ["likelihoods"],
-    ["models"],
-    ["objectives"],
-    ["together", "evaluate", "metrics", "effects"],
-    ["train"],
-    ["results"],
-    ["experiments"],
-    ["scoring", "pretrained", "claims"],
-    ["runs"],
-    ["plots", "bench"],
-    ["cli"],
-]
-RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
-FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem in RANK)
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "vitae"
+FILES = sorted(PACKAGE.rglob("*.py"))
+LONGEST = 400  # lines of a module; the kernels may be longer
+MOST_ENTRIES = 12
 
 
 def room(path):
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    """The folder below `vitae` that a file is in."""
+    return path.relative_to(PACKAGE).parts[0]
 
 
 def imported_rooms(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "vitae":
+    """The folders below `vitae` that a file imports from."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "vitae":
             parts = node.module.split(".")
             yield from [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_run_one_way(path):
-    for other in imported_rooms(path):
-        assert other in RANK, f"{other} has no place in the order"
-        assert other == room(path) or RANK[other] < RANK[room(path)], f"{path.name} imports {other}"
+def imports():
+    """Room -> the other rooms that its files import from. The package's own front and entry point are above all."""
+    found = {}
+    for path in FILES:
+        if path.parent != PACKAGE:
+            found.setdefault(room(path), set()).update(set(imported_rooms(path)) - {room(path)})
+    return found
+
+
+def test_imports_run_one_way():
+    try:
+        list(graphlib.TopologicalSorter(imports()).static_order())
+    except graphlib.CycleError as error:
+        pytest.fail(f"these import each other: {' -> '.join(error.args[1])}")
+
+
+def test_the_design_page_shows_the_tree_in_the_order_of_imports():
+    page = (ROOT / "book/design.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^  (\w+)/ ", page, flags=re.MULTILINE)
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert set(shown) == folders
+    for name, others in imports().items():
+        assert all(shown.index(other) < shown.index(name) for other in others), f"{name} imports what comes later"
+
+
+def test_the_package_is_small_enough_to_look_through():
+    entries = [path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= MOST_ENTRIES, entries
+    long = {str(path.relative_to(PACKAGE)): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    long = {name: lines for name, lines in long.items() if lines > LONGEST and "kernels/" not in name}
+    assert not long
+
+
+def test_tests_mirror_the_package():
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders <= {path.name for path in (ROOT / "tests").iterdir()}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_files_writes_only_paths_knows_and_only_streams_are_random(path):
-    source = path.read_text()
-    if room(path) not in ("files", "download"):
+def test_one_module_writes_one_knows_folders_and_one_draws_random_numbers(path):
+    source, name = path.read_text(encoding="utf-8"), str(path.relative_to(PACKAGE))
+    if name not in ("support/files.py", "data/downloads.py"):
         writes = r"\.write_(text|bytes)\(|torch\.save\(|np\.savez?\w*\(|(?<!Image\.)\bopen\("
-        assert not re.search(writes, source), "write through vitae.files"
-    if room(path) != "paths" and "data" not in path.parts:
-        assert not re.search(r"Path\.(cwd|home)\(|expanduser", source), "directories are for vitae.paths"
-    if room(path) not in ("randomness", "experiments"):  # `build` seeds torch's initialisers, inside fork_rng
-        assert not re.search(r"np\.random|manual_seed\(|import random\b", source), "randomness comes from a stream"
+        assert not re.search(writes, source), "write through vitae.support.files"
+    if name != "support/paths.py" and room(path) != "data":
+        assert not re.search(r"Path\.(cwd|home)\(|expanduser", source), "folders are named in vitae.support.paths"
+    # Initial weights seed torch's initialisers, inside fork_rng.
+    if name not in ("support/randomness.py", "models/architectures.py"):
+        assert not re.search(r"np\.random|manual_seed\(|import random\b", source), "draw from vitae.support.randomness"

@@ -1,5 +1,5 @@
-import ast
 import json
+import os
 import re
 import subprocess
 import sys
@@ -7,51 +7,51 @@ from pathlib import Path
 
 import pytest
 
-from vitae.experiments.declaration import COMPARED_SEEDS, COMPARED_TRANSFORMS, EXPERIMENTS, PROFILES, ROWS, SISTERS
+from vitae import configure
+from vitae.experiments.declaration import EXPERIMENTS
 from vitae.experiments.records import load_records, read_record
-from vitae.report import poster
+from vitae.report.poster import POSTER
 
 ROOT = Path(__file__).resolve().parents[2]
-SNAKEFILE = (ROOT / "Snakefile").read_text()
-
-
-def literal(name):
-    """A constant of the Snakefile; MODELS and SISTERS may stand in others."""
-    text = re.search(rf"^{name} = (.+?)(?=^\S[^\n]* = |^\n)", SNAKEFILE, flags=re.MULTILINE | re.DOTALL)[1]
-    text = re.sub(r"^#.*$", "", text, flags=re.MULTILINE).strip()
-    if name in ("MODELS", "SISTERS"):
-        return ast.literal_eval(text)
-    return eval(text, {"__builtins__": {}}, {other: literal(other) for other in ("MODELS", "SISTERS")})
-
-
-def sisters():
-    """dataset -> the rows of the sister systems' table that no other table has."""
-    declared = {name: experiment for name, experiment in EXPERIMENTS.items() if experiment.sisters}
-    return {name: [row for row in e.sisters if row not in e.models] for name, e in declared.items()}
-
-
-def test_the_pipeline_runs_the_rows_seeds_and_notebooks_that_there_are():
-    assert literal("MODELS") == list(ROWS)
-    declared = {name: experiment for name, experiment in EXPERIMENTS.items() if name != "folder"}
-    assert literal("MODELS_OF") == {name: list(experiment.models) for name, experiment in declared.items()}
-    assert literal("SISTERS") == list(SISTERS)
-    assert literal("SISTERS_OF") == sisters()
-    assert literal("SEEDS") == {
-        profile: {name: experiment.seeds[profile] for name, experiment in declared.items()} for profile in PROFILES
-    }
-    assert ["affine", *literal("COMPARED_TRANSFORMS")] == list(COMPARED_TRANSFORMS)
-    assert literal("COMPARED_SEEDS") == COMPARED_SEEDS
-    assert list(literal("MINUTES")) == list(PROFILES)
-    notebooks = ast.literal_eval(re.search(r"^NOTEBOOKS = (\[.+?\]) \+ DATASETS$", SNAKEFILE, flags=re.MULTILINE)[1])
-    assert {*notebooks, *literal("DATASETS")} == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+sys.path.insert(0, str(ROOT / "book"))
+import pages as book_pages  # noqa: E402
 
 
 def planned(*options):
-    """The jobs of a dry run, as snakemake prints them."""
+    """The jobs of a dry run: (rule, its inputs, its wildcards) each, and everything that was printed."""
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--forceall", "--nolock", *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "VITAE_HOME": ""})
     assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
+    printed = done.stdout + done.stderr
+    jobs = []
+    for text in re.split(r"^\[.+\]$", printed, flags=re.MULTILINE):
+        if rule := re.match(r"\n(?:local)?rule (\w+):", text):
+            inputs = re.search(r"^    input: (.+)$", text, flags=re.MULTILINE)
+            wildcards = re.search(r"^    wildcards: (.+)$", text, flags=re.MULTILINE)
+            jobs.append((rule[1], inputs[1] if inputs else "", wildcards[1] if wildcards else ""))
+    return jobs, printed
+
+
+def declared(profile, seeds=None):
+    """Dataset, models, changes and seeds of every job that the declarations ask for."""
+    jobs = set()
+    for name, experiment in EXPERIMENTS.items():
+        if not experiment.pipeline:
+            continue
+        sisters = tuple(row for row in experiment.sisters if row not in experiment.rows)
+        parts = [(experiment.rows, {}, experiment.seeds), (sisters, {}, experiment.sister_seeds)]
+        parts += [(variant.rows, variant.changes, variant.seeds) for variant in experiment.variants]
+        for rows, changes, counts in parts:
+            text = "".join(f"-{key}={value}" for key, value in changes.items())
+            for models in rows if profile == "full" else [",".join(rows)] * bool(rows):
+                jobs.add((name, models, text, seeds or f"0-{counts[profile] - 1}"))
+    return jobs
+
+
+def trained(jobs):
+    """The same of the planned jobs."""
+    pattern = r"dataset=([^,]+), model=(.+), changes=(.*), seeds=(.+)"
+    return {re.fullmatch(pattern, wildcards).groups() for rule, _, wildcards in jobs if rule == "train"}
 
 
 @pytest.mark.parametrize(
@@ -60,77 +60,96 @@ def planned(*options):
     ids=["local", "slurm"],
 )
 def test_all_seeds_of_a_model_are_one_job_here_and_on_a_cluster(executor):
-    said = planned(*executor, "--config", "profile=full", "seeds=0-9", "--", "table", "runs")
-    # Each job is told after a line with the time.
-    jobs = [job for job in re.split(r"^\[.+\]$", said, flags=re.MULTILINE) if job.startswith("\nrule train:")]
-    trained = [re.search(r"dataset=([^,]+), model=([^,]+), changes=([^,]*),", job).groups() for job in jobs]
-    compared = [("mnist", "c-vitae", f"-transform={name}") for name in COMPARED_TRANSFORMS if name != "affine"]
-    compared += [("celeba", row, "-likelihood=bernoulli") for row in EXPERIMENTS["celeba"].models]
-    rows = [(name, row, "") for name, models in literal("MODELS_OF").items() for row in models]
-    rows += [(name, row, "") for name, models in sisters().items() for row in models]
-    assert sorted(trained) == sorted(rows + compared)
-    assert all("seeds=0-9" in job for job in jobs if "-likelihood" not in job)
-    assert all(("slurm_partition=gpu" in job and "gpu=1" in job) == ("slurm" in executor) for job in jobs)
-    assert "rule tabulate:" in said
+    jobs, printed = planned(*executor, "--config", "profile=full", "seeds=0-9", "--", "table", "runs")
+    assert trained(jobs) == declared("full", "0-9")
+    assert [rule for rule, *_ in jobs].count("tabulate") == sum(
+        bool(experiment.rows) for experiment in EXPERIMENTS.values() if experiment.pipeline
+    )
+    assert ("slurm_partition=gpu" in printed) == ("slurm" in executor)
 
 
 @pytest.mark.parametrize("profile", ["smoke", "quick"])
 def test_outside_profile_full_all_models_of_a_dataset_are_one_job(profile):
-    said = planned("--cores", "2", "--config", f"profile={profile}", "--", "runs")
-    trained = re.findall(r"dataset=([^,]+), model=([a-z0-9,-]+), changes=([^,]*), seeds=", said)
-    rows = [(name, ",".join(models), "") for name, models in literal("MODELS_OF").items() if models]
-    rows += [(name, ",".join(models), "") for name, models in sisters().items()]
-    compared = [("mnist", "c-vitae", f"-transform={name}") for name in COMPARED_TRANSFORMS if name != "affine"]
-    compared.append(("celeba", ",".join(EXPERIMENTS["celeba"].models), "-likelihood=bernoulli"))
-    assert sorted(set(trained)) == sorted(rows + compared)
+    assert trained(planned("--cores", "2", "--config", f"profile={profile}", "--", "runs")[0]) == declared(profile)
 
 
-def test_ci_looks_for_every_page_and_for_every_figure_that_a_notebook_makes():
-    """A page or figure that is added must be added to .ci/run too."""
-    ci = (ROOT / ".ci" / "run").read_text()
-    for page in (ROOT / "book").glob("*.md"):
-        assert re.search(rf"\b{page.stem}\b", ci), page
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
-        assert f"notebooks/{path.stem}" in ci
-    for figure in (ROOT / "figures" / "full").glob("*.*g"):
-        # Those are drawn from full records whatever the profile, and these are of single seeds of profile full.
-        if not figure.name.startswith("quantitative") and "-seed" not in figure.name:
-            assert figure.name in ci, figure.name
+def test_scores_depend_on_the_code_of_scores_and_weights_do_not():
+    jobs, _ = planned("--cores", "2", "--config", "profile=smoke", "--", "runs")
+    for rule, inputs, wildcards in jobs:
+        if rule in ("train", "score"):
+            assert ("vitae/metrics/mig.py" in inputs) == (rule == "score")
+            assert "vitae/report" not in inputs
+        if rule == "train":
+            assert "vitae/models/vae.py" in inputs
+            assert "vitae/evaluation" not in inputs
+            dataset = wildcards.partition(",")[0].removeprefix("dataset=")
+            assert re.findall(r"experiments/(\w+)\.toml", inputs.replace("rows.toml", "")) == [dataset]
 
 
-@pytest.mark.parametrize("dataset", ["mnist", "dsprites", "smpl"])
+def test_the_pipeline_and_ci_name_no_dataset_page_or_figure():
+    named = {*EXPERIMENTS, *(page.removeprefix("notebooks/") for page in book_pages.pages())} - {"index", "scores"}
+    # The pages `play`, `data`, `design`, ... are also words and folders; datasets and chapters are neither.
+    words = {
+        "play",
+        "sisters",
+        "data",
+        "design",
+        "model",
+        "status",
+        "api",
+        "references",
+        "changelog",
+        "notation",
+        "folder",
+    }
+    for file in ("Snakefile", ".ci/run"):
+        text = re.sub(r"^\s*#.*$", "", (ROOT / file).read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert not {name for name in named - words if re.search(rf"\b{name}\b", text)}
+        assert not re.search(r"\w+-\w+\.(png|svg)", text)
+
+
+def test_a_page_in_the_table_of_contents_is_expected_of_a_built_book(monkeypatch, tmp_path):
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book/_toc.yml").write_text("root: index\nparts:\n- chapters:\n  - file: notebooks/empty\n")
+    (tmp_path / "book/_build/html").mkdir(parents=True)
+    (tmp_path / "book/_build/html/index.html").write_text("<html>")
+    monkeypatch.setattr(book_pages, "ROOT", tmp_path)
+    assert book_pages.problems("smoke") == ["missing page: notebooks/empty"]
+    (tmp_path / "book/_build/html/index.html").write_text('<script src="https://cdn.example/x.js">')
+    assert book_pages.problems("smoke")[1:] == ["loads something from elsewhere: book/_build/html/index.html"]
+
+
+def test_a_figure_without_its_picture_is_missed(monkeypatch, tmp_path):
+    for name in ("book", "figures/smoke", "figures/full"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "book/_toc.yml").write_text("root: index\n")
+    (tmp_path / "figures/full/mnist-digits.json").write_text("{}")
+    (tmp_path / "figures/full/quantitative-x.json").write_text("{}")
+    (tmp_path / "figures/smoke/play-pads.json").write_text("{}")
+    monkeypatch.setattr(book_pages, "ROOT", tmp_path)
+    missing = ["missing figure: figures/smoke/mnist-digits", "missing figure: figures/smoke/play-pads"]
+    assert book_pages.problems("smoke")[1:] == missing
+    for name in ("mnist-digits.svg", "mnist-digits.json", "play-pads.png"):
+        (tmp_path / "figures/smoke" / name).write_text("x")
+    assert book_pages.problems("smoke") == ["missing page: index"]
+
+
+def test_notebooks_in_the_table_of_contents_are_those_that_there_are():
+    listed = {page.removeprefix("notebooks/") for page in book_pages.pages() if page.startswith("notebooks/")}
+    assert listed == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
+
+
+@pytest.mark.parametrize("dataset", POSTER)
 def test_committed_figures_of_the_records_show_all_of_them(monkeypatch, dataset):
     """`papermill notebooks/quantitative.ipynb -p profile full` draws them again after records were added."""
     monkeypatch.setenv("VITAE_HOME", str(ROOT))
-    runs = {record["run"] for record in load_records("full", dataset, poster.POSTER[dataset])}
+    runs = {record["run"] for record in load_records("full", dataset, POSTER[dataset])}
     figure = ROOT / f"figures/full/quantitative-beside-the-poster-{dataset}.json"
     assert (set(json.loads(figure.read_text())["runs"]) if figure.exists() else set()) == runs
 
 
-def test_every_room_that_training_depends_on_retrains_when_it_changes():
-    patterns = re.search(r"for pattern in \((.+?)\)\n", SNAKEFILE, flags=re.DOTALL)[1]
-    listed = set(re.findall(r'"([a-z]+)(?:/\*)?"', patterns))
-    rooms = {path.stem for path in (ROOT / "vitae").iterdir() if path.suffix in ("", ".py") and path.stem[0] != "_"}
-    # These only read, draw, write or parse what a run computed.
-    assert rooms - listed == {
-        "cli",
-        "errors",
-        "files",
-        "paths",
-        "plots",
-        "results",
-        "claims",
-        "pretrained",
-        "weights",
-        "bench",
-        "download",
-    }
-
-
-@pytest.mark.parametrize("dataset", [name for name in EXPERIMENTS if name != "folder"])
-def test_committed_records_are_of_the_schema_profile_and_settings_that_are_declared(monkeypatch, dataset):
-    from vitae import configure
-
+@pytest.mark.parametrize("dataset", [name for name, experiment in EXPERIMENTS.items() if experiment.pipeline])
+def test_committed_records_have_the_settings_that_are_declared(monkeypatch, dataset):
     monkeypatch.setenv("VITAE_HOME", str(ROOT))
     for path in (ROOT / "book/records/full" / dataset).glob("*.json"):
         record = read_record(path)
@@ -139,6 +158,6 @@ def test_committed_records_are_of_the_schema_profile_and_settings_that_are_decla
         again = configure(dataset, stated["model"], "full", stated["seed"], **stated["overrides"])
         assert stated == again.as_json(), path
         if not stated["overrides"]:
-            assert stated["model"] in (*EXPERIMENTS[dataset].models, *EXPERIMENTS[dataset].sisters)
+            assert stated["model"] in (*EXPERIMENTS[dataset].rows, *EXPERIMENTS[dataset].sisters)
             for size, name in (("train", "train_size"), ("evaluated", "test_size")):
                 assert record["data"][size] == (stated[name] or record["data"][size])

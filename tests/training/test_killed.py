@@ -1,6 +1,6 @@
 """kill -9 at any moment, then the same command: the weights are those of a training that was never killed.
 
-Two kills of a batch of runs here; as many as wanted with `VITAE_KILLS=20 python -m pytest tests/test_killed.py`.
+Two kills of a batch of runs here; `VITAE_KILLS=20 python -m pytest tests/training/test_killed.py` makes twenty.
 """
 
 import json
@@ -22,6 +22,7 @@ SEEDS = (0, 1, 2)
 PROGRAM = f"""
 import torch
 from vitae import configure, run_together
+from vitae.training import loop
 torch.set_num_threads(2)
 loop._SECONDS_BETWEEN_CHECKPOINTS = 0.0
 loop._STEPS_BETWEEN_COLLECTIONS_ON_CPU = 4
@@ -74,7 +75,7 @@ def test_killed_for_real_and_started_again_they_end_as_if_never_killed(tmp_path)
         assert started(home).wait() == 0
     assert checkpoint_of(killed) is None
     log = (killed / f"runs/smoke/mnist/c-vitae-seed0-epochs={EPOCHS}.log").read_text()
-    assert log.count("goes on at step") == KILLS
+    assert log.count("resumes at step") == KILLS
     for seed in SEEDS:
         (weights, losses), (expected, expected_losses) = results_of(killed, seed), results_of(undisturbed, seed)
         assert weights.keys() == expected.keys()

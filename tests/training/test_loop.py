@@ -64,7 +64,7 @@ def test_global_randomness_makes_no_difference():
 
 @pytest.mark.parametrize("killed_in_step", [1, 2, 5, 8, 11, 12])
 def test_killed_in_any_step_and_resumed_is_never_killed(
-    killed_in_step, tmp_path, monkeypatch, checkpoint_at_every_look
+    killed_in_step, tmp_path, monkeypatch, checkpoint_at_every_collection, replace_loss
 ):
     monkeypatch.setattr(loop, "_STEPS_BETWEEN_COLLECTIONS_ON_CPU", 3)
     expected, undisturbed = trained()
@@ -77,7 +77,7 @@ def test_killed_in_any_step_and_resumed_is_never_killed(
             raise KilledError
         return real(*arguments, **settings)
 
-    monkeypatch.setitem(loop.OBJECTIVES, "beta-tc", objective)
+    replace_loss("beta-tc", objective)
     checkpoint = tmp_path / "run.checkpoint"
     with pytest.raises(KilledError):
         trained(checkpoint=checkpoint)
@@ -100,10 +100,10 @@ def test_every_step_draws_from_its_own_stream(monkeypatch):
     assert drawn == [(4, "noise", step) for step in range(12)]
 
 
-def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch):
+def test_a_finished_run_is_not_trained_again(tmp_path, monkeypatch, replace_loss):
     checkpoint = tmp_path / "run.checkpoint"
     expected, _ = trained(checkpoint=checkpoint)
-    monkeypatch.setitem(loop.OBJECTIVES, "beta-tc", None)  # calling it would fail
+    replace_loss("beta-tc", None)  # calling it would fail
     again, progress = trained(checkpoint=checkpoint)
     assert same(again, expected)
     assert len(progress.losses) == 3
@@ -121,7 +121,7 @@ def test_fewer_images_than_a_batch_make_one_smaller_batch():
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_finite_checkpoint(
-    tmp_path, monkeypatch, checkpoint_at_every_look
+    tmp_path, monkeypatch, checkpoint_at_every_collection, replace_loss
 ):
     monkeypatch.setattr(loop, "_STEPS_BETWEEN_COLLECTIONS_ON_CPU", 1)
     real, calls = loop.OBJECTIVES["elbo"].loss, []
@@ -130,7 +130,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_finite_checkpoint(
         calls.append(1)
         return real(*arguments, **settings) * (math.nan if len(calls) == 6 else 1)
 
-    monkeypatch.setitem(loop.OBJECTIVES, "elbo", objective)
+    replace_loss("elbo", objective)
     checkpoint = tmp_path / "run.checkpoint"
     with pytest.raises(NonFiniteLoss, match=r"in step 5: try a learning rate below 0\.002 .* last finite state is in"):
         train(fresh(), Images(), "elbo", {}, SCHEDULE, seed=0, checkpoint=checkpoint)
@@ -143,7 +143,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_finite_checkpoint(
 def test_a_checkpoint_of_another_configuration_is_refused(tmp_path):
     checkpoint = tmp_path / "run.checkpoint"
     trained(checkpoint=checkpoint, fingerprint="this")
-    with pytest.raises(InputError, match="belongs to another configuration"):
+    with pytest.raises(InputError, match="belongs to a run with other settings"):
         trained(checkpoint=checkpoint, fingerprint="that")
 
 
@@ -154,16 +154,16 @@ def test_without_a_fingerprint_a_checkpoint_is_of_what_was_asked_for(change, tmp
     asked |= {"seed": 1} if change == "seed" else {}
     asked |= {"objective": "beta", "strength": {"beta": 2.0}} if change == "objective" else {}
     asked |= {"schedule": Schedule(epochs=4, batch=8)} if change == "schedule" else {}
-    with pytest.raises(InputError, match="belongs to another configuration"):
+    with pytest.raises(InputError, match="belongs to a run with other settings"):
         train(fresh(), Images(), **asked)
 
 
-def test_a_damaged_checkpoint_never_replaces_the_one_before_it(tmp_path, checkpoint_at_every_look):
+def test_a_damaged_checkpoint_never_replaces_the_one_before_it(tmp_path, checkpoint_at_every_collection):
     checkpoint = tmp_path / "run.checkpoint"
     expected, _ = trained(checkpoint=checkpoint)
     checkpoint.write_bytes(b"cut short")
     model = fresh()
-    run = loop.Run("run", model, 0, SCHEDULE, {"beta": 2.0})
+    run = step.Run("run", model, 0, SCHEDULE, {"beta": 2.0})
     run.fingerprint = read_tensors(checkpoint.previous_of(checkpoint))[1]["run"]["fingerprint"]
     assert checkpoint._read([checkpoint], [run])["run"].progress.step == 10
     assert [path.name for path in tmp_path.iterdir()] == ["run.checkpoint.previous"]
@@ -192,7 +192,7 @@ def test_a_damaged_checkpoint_is_named(content, tmp_path):
 
 
 @pytest.mark.parametrize("kept", [0, 100, 0.5, 0.999])
-def test_after_a_checkpoint_cut_short_the_one_before_is_taken(kept, tmp_path, checkpoint_at_every_look, capsys):
+def test_after_a_checkpoint_cut_short_the_one_before_is_taken(kept, tmp_path, checkpoint_at_every_collection, capsys):
     checkpoint = tmp_path / "run.checkpoint"
     expected, undisturbed = trained(checkpoint=checkpoint)
     content = checkpoint.read_bytes()
@@ -202,12 +202,12 @@ def test_after_a_checkpoint_cut_short_the_one_before_is_taken(kept, tmp_path, ch
     resumed, progress = trained(checkpoint=checkpoint)
     said = capsys.readouterr().err
     assert "run.checkpoint is damaged" in said
-    assert "going on from the one before it, run.checkpoint.previous" in said
+    assert "resuming from the checkpoint before it, run.checkpoint.previous" in said
     assert same(resumed, expected)
     assert progress.losses == undisturbed.losses
 
 
-def test_a_full_disk_stops_no_training_and_is_said_once(tmp_path, monkeypatch, capsys, checkpoint_at_every_look):
+def test_a_full_disk_stops_no_training_and_is_said_once(tmp_path, monkeypatch, capsys, checkpoint_at_every_collection):
     checkpoint = tmp_path / "run.checkpoint"
     expected, _ = trained()
     written = []
@@ -222,12 +222,12 @@ def test_a_full_disk_stops_no_training_and_is_said_once(tmp_path, monkeypatch, c
         full.setattr(checkpoint, "write_tensors", write)
         assert same(trained(checkpoint=checkpoint)[0], expected)
     assert written == [4, 8, 8, 10, 10, 12, 12], "after each refusal once more without the one before the last"
-    assert capsys.readouterr().err.count("free some space. Training goes on; the last checkpoint stays.") == 1
+    assert capsys.readouterr().err.count("free some space. Training continues; the last checkpoint stays.") == 1
     assert read_tensors(checkpoint)[1]["run"]["step"] == 4
     assert same(trained(checkpoint=checkpoint)[0], expected)
 
 
-def test_asked_to_stop_it_saves_a_checkpoint_at_the_next_look(tmp_path, monkeypatch):
+def test_asked_to_stop_it_saves_a_checkpoint_at_the_next_look(tmp_path, monkeypatch, replace_loss):
     expected, _ = trained()
     real, calls = loop.OBJECTIVES["beta-tc"].loss, []
 
@@ -240,7 +240,7 @@ def test_asked_to_stop_it_saves_a_checkpoint_at_the_next_look(tmp_path, monkeypa
     checkpoint = tmp_path / "run.checkpoint"
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as context:
-        context.setitem(loop.OBJECTIVES, "beta-tc", objective)
+        replace_loss("beta-tc", objective, context)
         with pytest.raises(KeyboardInterrupt):
             trained(checkpoint=checkpoint)
     assert read_tensors(checkpoint)[1]["run"]["step"] == 8

@@ -14,9 +14,9 @@ from vitae.cli.options import (
     use_threads,
     word_list,
 )
+from vitae.evaluation.score import columns_by_name
 from vitae.experiments.configuration import configure, record_path, settings
 from vitae.experiments.declaration import EXPERIMENTS, ROWS
-from vitae.evaluation.score import columns_by_name
 from vitae.experiments.run import run_together
 from vitae.models.architectures import ARCHITECTURES
 from vitae.models.objectives import OBJECTIVES

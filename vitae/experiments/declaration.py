@@ -67,6 +67,7 @@ class Experiment:
         sisters: rows of the table beside the sister systems DeVAE and DiD.
         sister_seeds: profile -> how many seeds that table has.
         variants: further runs with something changed.
+        pipeline: whether the pipeline trains its rows; not where the data is the user's alone.
     """
 
     title: str
@@ -84,6 +85,7 @@ class Experiment:
     sisters: tuple[str, ...] = ()
     sister_seeds: dict[str, int] = field(default_factory=dict)
     variants: tuple[Variant, ...] = ()
+    pipeline: bool = True
 
 
 EXPERIMENTS: Registry[Experiment] = Registry("experiment")

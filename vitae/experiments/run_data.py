@@ -40,7 +40,10 @@ _PERSPECTIVE_SEED = 0
 
 
 def load_data(
-    configuration: Configuration, root: str | Path | None, source: str, device: torch.device | str = "cpu"
+    configuration: Configuration,
+    root: str | Path | None = None,
+    source: str = "auto",
+    device: torch.device | str = "cpu",
 ) -> Data:
     """The configuration's data; training images for evaluation get one perspective each, as test images do."""
     experiment = EXPERIMENTS[configuration.dataset]
