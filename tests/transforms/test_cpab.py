@@ -306,6 +306,8 @@ def test_invalid_types_and_sizes():
         cpab.apply([[0.0] * 30], pixel_grid(2, 2))
     with pytest.raises(InputError, match="got list"):
         cpab.apply(gamma, [[0.0, 0.0]])
+    with pytest.raises(InputError, match="got NoneType"):
+        cpab.apply(gamma, None)
     with pytest.raises(InputError, match="got ndarray"):
         cpab.warp(np.zeros((1, 1, 4, 4)), gamma)
     with pytest.raises(InputError, match="height must be a whole number of 1 or more, got -1"):

@@ -62,6 +62,7 @@ class Affine(Transformation):
         points = self.check(gamma, points=points, images=images)
         if not operators.has_cpu_kernels(images):
             return super().sample(images, gamma, points, inverse=inverse)
+        # On one core, the two warps of a C-VITAE step on MNIST take 45% of the step in plain torch, and 20% compiled.
         return operators.affine_sample(self._entries(gamma, inverse), points, images)
 
 
