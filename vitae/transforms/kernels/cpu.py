@@ -454,7 +454,7 @@ def _load(w, slot, source, width, top, left, bottom, right):
 
 @_compiled
 def _forward(k, steps, points, ends, images, out, rows, columns, height, width, tile, begin, end):
-    """For samples begin to end: sample the images at the end points, or store the end points if there are no channels."""
+    """For samples begin to end: sample images at the end points, or store the end points if there are no channels."""
     w = np.zeros(_SLOTS * LANES, k.dtype)
     pixel = np.zeros(LANES, np.uint64)
     for b in range(begin, end):
