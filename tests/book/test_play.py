@@ -61,7 +61,7 @@ def test_points_move_as_in_python(name, size):
     for there, here in (
         (found["moved"], family.apply(gamma, points)),
         (found["back"], family.apply(gamma, points, inverse=True)),
-        (found["velocity"], family.velocity(points, gamma)),
+        (found["velocity"], family.velocity(gamma, points)),
     ):
         np.testing.assert_allclose(np.reshape(there, (-1, 2)), here[0].numpy(), atol=1e-9)
 

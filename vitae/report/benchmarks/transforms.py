@@ -113,7 +113,7 @@ def _speed(case: tuple, repeats: int, libcpab: _Libcpab | None) -> dict:
     field = reference.coefficients_of(gamma[few], *tessellation, True)
     taken = torch.full((len(field),), 50, dtype=torch.int32)
     grid = pixel_grid(height, width)[None]
-    seconds = median_seconds(lambda: reference.moved(field, taken, grid, *tessellation, height, width), 3)
+    seconds = median_seconds(lambda: reference.flow(field, taken, grid, *tessellation, height, width), 3)
     found["plain torch, 50 steps"] = {"grid": seconds / (len(field) * height * width) * 1e9}
     if libcpab is not None:
         lib = libcpab.of(CPAB(tessellation), basis)

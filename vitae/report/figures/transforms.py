@@ -57,7 +57,7 @@ def velocity_fields(
     for cell, gamma, title in zip(axes[0], gammas, titles, strict=True):
         if isinstance(transformation, CPAB):
             _draw_mesh(cell, transformation)
-        velocity = transformation.velocity(grid, gamma[None])[0]
+        velocity = transformation.velocity(gamma[None], grid)[0]
         cell.quiver(
             *grid.T, velocity[:, 0], velocity[:, 1], angles="xy", scale_units="xy", scale=2, color="0.6", width=0.006
         )
