@@ -18,7 +18,7 @@ from vitae.experiments.build import build
 from vitae.experiments.declaration import choose_profile
 from vitae.experiments.records import SCHEMA, read_record, write_record
 from vitae.experiments.run_data import load_data
-from vitae.metrics.neighbours import accuracy
+from vitae.metrics.knn import accuracy
 from vitae.training.loop import NonFiniteLoss
 
 SHAPE = (1, 28, 28)

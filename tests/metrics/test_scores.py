@@ -23,8 +23,8 @@ from vitae.metrics import (
     total_correlation,
 )
 from vitae.metrics.dci import completeness, disentanglement
-from vitae.metrics.information import binned, entropies, mutual_information
 from vitae.metrics.modularity import modularity_of
+from vitae.metrics.mutual_information import binned, entropies, mutual_information
 
 # Every combination of four and five values, 30 times.
 GRID = np.tile(np.stack(np.meshgrid(range(4), range(5), indexing="ij"), -1).reshape(-1, 2), (30, 1))

@@ -7,8 +7,8 @@ from hypothesis.extra import numpy as arrays
 from vitae import InputError
 from vitae.metrics import d_score, leak, neighbours, predictability
 from vitae.metrics.arrays import equal_frequency_classes
+from vitae.metrics.d_score_knn import least_beyond_chance, score_beyond
 from vitae.metrics.dci import disentanglement
-from vitae.metrics.dscore import least_beyond_chance, score_beyond
 
 
 @pytest.mark.parametrize(
