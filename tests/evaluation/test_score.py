@@ -139,5 +139,5 @@ def test_the_scores_of_an_experiment_are_those_always_computed_and_those_that_it
     always = ["d_score", "likelihood", "probes", "d_score_of_draws"]
     assert names_of(EXPERIMENTS["dsprites"].scores)[: len(always)] == always
     assert names_of(["mig", "mig", "d_score"]) == [*always, "mig"]
-    with pytest.raises(InputError, match="unknown score 'mgi'. Did you mean 'mig'"):
+    with pytest.raises(InputError, match=r"unknown score 'mgi'\. Did you mean 'mig'"):
         names_of(["mgi"])

@@ -6,8 +6,8 @@ Two estimates. From images: a small step of a latent changes an image x by
 
 where p is the position of a pixel, (A, t) an affine motion, and b a shift of each channel. A least-squares fit of
 (A, t, b) over all pixels gives the scaling `trace(A) / 2` and the translation `|t|`. Recolouring is the root mean
-square of `dx` without the motion term. From the transformation: the same affine fit to the motion of the pixels themselves,
-which needs no linearisation of the image but exists only for perspective latents.
+square of `dx` without the motion term. From the transformation: the same affine fit to the motion of the pixels
+themselves, which needs no linearisation of the image but exists only for perspective latents.
 
 All effects are per unit of the latent, one standard deviation of its prior: scaling relative to the object's size,
 translation relative to the image's side, recolouring relative to the range from black to white.

@@ -49,7 +49,7 @@ def d_score(
     seed: int = 0,
     fast: bool = False,
 ) -> DScore:
-    """D (kNN) of posterior means or draws. Collapsed latents and constant factors have importance 0.
+    """D (kNN) of posterior means or draws. Unlike other scores, it accepts collapsed latents and constant factors.
 
     Args: see `vitae.metrics`; one code is enough.
 
