@@ -316,24 +316,24 @@ def _labelled(codes, factors, classes, names, reference: np.ndarray | slice) -> 
     _require_variation(codes[reference])
     labels = np.empty(factors.shape, np.int64)
     for j, (name, column, is_class) in enumerate(zip(names, factors.T, classes, strict=True)):
-        known = column[reference]
-        values = np.unique(known)
+        training = column[reference]
+        values = np.unique(training)
         if len(values) < 2:
-            raise InputError(f"{name} has only one value, {known[0]:g}: leave it out, there is nothing to predict.")
+            raise InputError(f"{name} has only one value, {training[0]:g}: leave it out, there is nothing to predict.")
         if is_class:
             labels[:, j] = np.searchsorted(np.unique(column), column)
         else:
-            labels[:, j] = equal_frequency_classes(column, known, _CUT)
+            labels[:, j] = equal_frequency_classes(column, training, _CUT)
             if len(np.unique(labels[reference, j])) < 2:
                 raise InputError(
                     f"most values of {name} are equal, so it cannot be cut into equally frequent classes: mark it as a "
                     f"class factor in classes."
                 )
         count = len(values) if is_class else _CUT
-        if len(known) < _POINTS_PER_CLASS * count:
+        if len(training) < _POINTS_PER_CLASS * count:
             remedy = ", or mark it as continuous in classes" if is_class else ""
             raise InputError(
-                f"{name} has {count} classes and there are only {len(known):,} training points: give at least "
+                f"{name} has {count} classes and there are only {len(training):,} training points: give at least "
                 f"{_POINTS_PER_CLASS * count:,}{remedy}."
             )
     return Points(codes, labels, factors, classes, names)

@@ -49,19 +49,19 @@ def perfect_beside_noise(factors: np.ndarray, sizes: tuple[int, ...], noise: np.
     return np.hstack([standardised(factors, sizes), noise[:, len(sizes) :]])
 
 
-def turned(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np.ndarray:
+def perfect_rotated(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np.ndarray:
     """Perfect codes beside little noise, rotated: nothing is lost, but no axis is a factor."""
     axes = np.linalg.qr(drawn_noise(noise.shape[1], 1, noise.shape[1]))[0]
     return np.hstack([standardised(factors, sizes), 0.1 * noise[:, len(sizes) :]]) @ axes
 
 
-def twice(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np.ndarray:
+def each_factor_twice(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np.ndarray:
     """Two codes per factor, each with independent noise."""
     y = standardised(factors, sizes)
     return np.hstack([y, y]) + 0.2 * np.resize(noise.T, (2 * len(sizes), len(noise))).T
 
 
-def nothing(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np.ndarray:
+def only_noise(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np.ndarray:
     """Codes that are independent of the factors."""
     return noise
 
@@ -69,7 +69,7 @@ def nothing(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> n
 EXAMPLES: dict[str, Callable[[np.ndarray, tuple[int, ...], np.ndarray], np.ndarray]] = {
     "noisy and mixed": noisy_and_mixed,
     "perfect, beside noise": perfect_beside_noise,
-    "perfect, turned": turned,
-    "each factor twice": twice,
-    "noise": nothing,
+    "perfect, turned": perfect_rotated,
+    "each factor twice": each_factor_twice,
+    "noise": only_noise,
 }
