@@ -17,7 +17,7 @@ from vitae.experiments.build import build
 from vitae.experiments.declaration import EXPERIMENTS, choose_profile
 from vitae.experiments.records import SCHEMA, read_record, write_record
 from vitae.experiments.run_data import load_data
-from vitae.metrics.neighbours import accuracy
+from vitae.metrics.knn import accuracy
 from vitae.models.objectives import OBJECTIVES
 from vitae.training.checkpoint import previous_of
 from vitae.training.loop import NonFiniteLoss

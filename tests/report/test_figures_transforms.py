@@ -14,7 +14,7 @@ def test_a_cpab_field_is_drawn_on_its_mesh_with_arrows_of_its_velocities():
     figure = figures.velocity_fields(cpab, gamma, ["one"], drops=2)
     (axes,) = figure.axes
     (arrows,) = [collection for collection in axes.collections if hasattr(collection, "U")]
-    velocities = cpab.velocity(torch.tensor(np.asarray(arrows.XY), dtype=torch.float32), gamma)[0]
+    velocities = cpab.velocity(gamma, torch.tensor(np.asarray(arrows.XY), dtype=torch.float32))[0]
     np.testing.assert_allclose(np.stack([arrows.U, arrows.V], 1), velocities.numpy(), atol=1e-6)
     outlines = [line for line in axes.lines if len(line.get_xdata()) == 5]
     assert len(outlines) == 6, "one outline for each cell"
