@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vitae import InputError
-from vitae.support.files import read_stated, read_tensors, write_tensors, write_text
+from vitae.support.files import read_metadata, read_tensors, write_tensors, write_text
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_tensors_survive_the_round_trip(tmp_path):
     assert torch.equal(tensors["first"], rows[0])
     assert torch.equal(tensors["second"], rows[1])
     assert tensors["one"] == 1.5
-    assert stated == read_stated(path) == {"step": 3, "losses": [0.1]}
+    assert stated == read_metadata(path) == {"step": 3, "losses": [0.1]}
     assert [found.name for found in (tmp_path / "deep").iterdir()] == ["file"]
 
 
@@ -55,7 +55,7 @@ def test_the_file_before_is_kept_where_it_is_wanted(tmp_path):
     path, previous = tmp_path / "file", tmp_path / "before"
     for step in range(3):
         write_tensors(path, {"weight": torch.tensor(float(step))}, {"step": step}, previous)
-    assert [read_stated(each)["step"] for each in (path, previous)] == [2, 1]
+    assert [read_metadata(each)["step"] for each in (path, previous)] == [2, 1]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

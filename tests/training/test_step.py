@@ -13,7 +13,7 @@ from vitae.models import DeVAE, DiD, FactorVAE
 from vitae.models.likelihoods import Bernoulli, GaussianPixels
 from vitae.models.networks import MLPDecoder, MLPEncoder, perceptron
 from vitae.models.perspective_decoder import ParameterDecoder
-from vitae.support.files import read_stated, read_tensors
+from vitae.support.files import read_metadata, read_tensors
 from vitae.support.randomness import generator
 from vitae.training import loop
 from vitae.training.loop import train, train_together
@@ -276,7 +276,7 @@ def test_killed_and_resumed_they_end_bit_for_bit_as_if_never_killed(
     checkpoint = tmp_path / "batch.checkpoint"
     with killed_in_step(10):
         trained_together(runs_of("affine", range(4)), **how, checkpoint=checkpoint)
-    assert {about["step"] for about in read_stated(checkpoint).values()} == {9}
+    assert {about["step"] for about in read_metadata(checkpoint).values()} == {9}
     resumed = trained_together(runs_of("affine", range(4)), **how, checkpoint=checkpoint)
     for run, other in zip(resumed, expected, strict=True):
         assert same(run, other)
