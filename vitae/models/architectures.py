@@ -253,7 +253,8 @@ def require_valid_settings(settings: ModelSettings) -> None:
     require_known("network", settings.network, NETWORKS)
     require_known("likelihood", settings.likelihood, LIKELIHOODS)
     require_known("perspective_decoder", settings.perspective_decoder, PERSPECTIVE_DECODERS)
-    if settings.perspective_decoder.startswith("generators") and not len(generators_of(settings.transform)):
+    generators = generators_of(settings.transform)
+    if settings.perspective_decoder.startswith("generators") and not len(generators):
         raise InputError(
             f"{settings.transform} has no generators, which perspective_decoder {settings.perspective_decoder} starts "
             f"from: choose another perspective_decoder, for instance hidden."
