@@ -9,9 +9,8 @@ from vitae.models.objectives import OBJECTIVES
 
 
 @pytest.fixture
-def file(tmp_path, monkeypatch):
-    """`file(text)` writes a Python file; afterwards the modules and objectives that it loaded are removed again."""
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+def file(tmp_path):
+    """`file(text)` writes a Python file; the fixture later removes the modules and objectives that such files added."""
     objectives = set(OBJECTIVES)
 
     def write(text, name="my_things.py"):
@@ -22,6 +21,9 @@ def file(tmp_path, monkeypatch):
     yield write
     for name in set(OBJECTIVES) - objectives:
         del OBJECTIVES[name]
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 def objective(name):
