@@ -9,14 +9,13 @@ from vitae.models.objectives import OBJECTIVES
 from vitae.training import loop
 from vitae.training.step import RunGroup
 
-# One thread: the tensors of tests are small, and on a busy machine threads that wait for each other cost far more
-# than they give.
+# Test tensors are small; with more threads, synchronisation on a busy machine takes longer than the arithmetic.
 torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def _a_place_of_its_own(tmp_path, monkeypatch):
-    """No test reads the developer's data or writes into the clone."""
+def _isolated_folders(tmp_path, monkeypatch):
+    """Tests neither read the developer's data nor write into the clone."""
     monkeypatch.setenv("VITAE_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("VITAE_DATA", raising=False)
@@ -35,24 +34,24 @@ def checkpoint_at_every_collection(monkeypatch):
 
 
 class KilledError(Exception):
-    """Stands for a kill where a real one would take another process."""
+    """Stands in for the kill of the process."""
 
 
 @pytest.fixture
-def killed_in_step(monkeypatch):
-    """`with killed_in_step(7):` lets a training get to that step, and no further."""
+def killed_before_step(monkeypatch):
+    """`with killed_before_step(7):` aborts a training inside the block before step 7."""
 
     @contextlib.contextmanager
     def killed(number):
-        real = RunGroup.step
+        original = RunGroup.step
 
-        def step(self, at):
-            if at == number:
+        def step(self, current):
+            if current == number:
                 raise KilledError
-            real(self, at)
+            original(self, current)
 
-        with monkeypatch.context() as context:
-            context.setattr(RunGroup, "step", step)
+        with monkeypatch.context() as patch:
+            patch.setattr(RunGroup, "step", step)
             with pytest.raises(KilledError):
                 yield
 
@@ -61,7 +60,7 @@ def killed_in_step(monkeypatch):
 
 @pytest.fixture
 def replace_loss(monkeypatch):
-    """`replace_loss(name, loss)` trains with another loss under the name of an objective."""
+    """`replace_loss(name, loss)` replaces the loss of an objective."""
 
     def replace(name, loss, patch=monkeypatch):
         patch.setitem(OBJECTIVES, name, dataclasses.replace(OBJECTIVES[name], loss=loss))

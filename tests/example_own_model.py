@@ -8,7 +8,7 @@ from vitae.models.perspective_decoder import ParameterDecoder
 from vitae.training.loop import train
 from vitae.training.schedule import Schedule
 
-torch.manual_seed(0)  # of the initial weights
+torch.manual_seed(0)  # for the initial weights
 digits = MNIST.load("train", size=500)
 shape, transformation = digits.shape, Affine()
 model = VITAE(
@@ -22,4 +22,4 @@ model = VITAE(
     conditional=True,
 )
 progress = train(model, digits, "elbo", {}, Schedule(epochs=2, batch=50), seed=0)
-print(progress.losses)  # nats per image, one number an epoch
+print(progress.losses)  # mean loss of each epoch, in nats per image

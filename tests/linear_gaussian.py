@@ -1,7 +1,6 @@
-"""A model whose log p(x) is known: z ~ N(0, I), x = W z + N(0, variance I) with orthogonal columns of W.
+"""A model with known log p(x): z ~ N(0, I), x ~ N(W z, variance I), where the columns of W are orthogonal.
 
-Then x ~ N(0, W W^T + variance I), and the posterior is a Gaussian with a diagonal covariance that an encoder can state
-exactly.
+Then x ~ N(0, W W^T + variance I), and the exact posterior is a diagonal Gaussian, so an encoder can represent it.
 """
 
 import torch
@@ -18,7 +17,7 @@ PRECISION = 1 + (W**2).sum(0) / VARIANCE
 
 
 class Encoder(torch.nn.Module):
-    """The exact posterior, or one that is off by `shift` and wider by a factor `stretch` in variance."""
+    """The exact posterior, with its mean shifted by `shift` and its variance multiplied by `stretch`."""
 
     def __init__(self, shift: float = 0.0, stretch: float = 1.0):
         super().__init__()

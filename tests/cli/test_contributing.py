@@ -1,4 +1,4 @@
-"""The files that CONTRIBUTING shows, run exactly as they are there, from a folder outside the clone."""
+"""Runs the files shown in CONTRIBUTING, unchanged, from a folder outside the clone."""
 
 import json
 import os
@@ -16,13 +16,13 @@ COMMAND = re.search(r"^```sh\n(vitae --with .+?)^```$", TEXT, flags=re.MULTILINE
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with the files, in which the command was run."""
-    place = tmp_path_factory.mktemp("mine")
+    """A folder with the files, after running CONTRIBUTING's command in it."""
+    folder = tmp_path_factory.mktemp("mine")
     for name, text in FILES.items():
-        (place / name).write_text(text, encoding="utf-8")
-    done = vitae(place, *COMMAND.split()[1:])
-    assert done.returncode == 0, done.stderr
-    return place
+        (folder / name).write_text(text, encoding="utf-8")
+    process = vitae(folder, *COMMAND.split()[1:])
+    assert process.returncode == 0, process.stderr
+    return folder
 
 
 def vitae(folder, *arguments):
@@ -31,15 +31,15 @@ def vitae(folder, *arguments):
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
-def with_all(folder, *arguments):
+def vitae_with_all_files(folder, *arguments):
     return vitae(folder, *(word for name in FILES for word in ("--with", name)), *arguments)
 
 
-def test_each_thing_is_one_file():
+def test_each_extension_is_one_file():
     assert set(FILES) == {"my_dataset.py", "my_experiment.py", "my_model.py", "my_score.py", "my_transform.py"}
 
 
-def test_the_run_has_the_dataset_model_transformation_and_scores(folder):
+def test_the_record_has_the_dataset_model_transformation_and_scores(folder):
     record = json.loads((folder / "book/records/smoke/stripes/linear-vitae-seed0-transform=shear.json").read_text())
     assert record["data"]["location"] == "stripes drawn at random"
     assert record["configuration"]["strengths"] == {"floor": 1.0}
@@ -48,24 +48,29 @@ def test_the_run_has_the_dataset_model_transformation_and_scores(folder):
     assert record["score_versions"]["active_latents"] == record["score_versions"]["mig"] == 1
 
 
-def test_its_table_has_the_titles_and_the_columns(folder):
-    for arguments in (["--model", "linear-vitae"], ["--model", "vae", "--beta", "2"]):
-        done = with_all(folder, "train", "stripes", *arguments, "--profile", "smoke")
-        assert (done.returncode == 0) == ("--beta" not in arguments)
-    done = with_all(folder, "table", "--dataset", "stripes", "--profile", "smoke", "--format", "csv")
-    header, row = done.stdout.splitlines()
+def test_the_table_has_the_titles_and_columns_of_the_declaration(folder):
+    process = vitae_with_all_files(folder, "train", "stripes", "--model", "linear-vitae", "--profile", "smoke")
+    assert process.returncode == 0, process.stderr
+    process = vitae_with_all_files(folder, "table", "--dataset", "stripes", "--profile", "smoke", "--format", "csv")
+    header, row = process.stdout.splitlines()
     assert header == "model,seeds,test ELBO,MIG,active latents"
     assert row.startswith("Linear VITAE,1,")
 
 
-def test_a_score_added_later_reaches_an_old_run(folder):
+def test_a_row_refuses_the_strengths_of_other_objectives(folder):
+    process = vitae_with_all_files(folder, "train", "stripes", "--model", "vae", "--beta", "2", "--profile", "smoke")
+    assert process.returncode == 2
+    assert "the objective of vae has no beta" in process.stderr
+
+
+def test_a_new_score_can_be_added_to_an_existing_record(folder):
     without = [word for name in FILES if name != "my_score.py" for word in ("--with", name)]
     assert vitae(folder, *without, "train", "stripes", "--model", "vae", "--profile", "smoke").returncode == 0
     path = folder / "book/records/smoke/stripes/vae-seed0.json"
     before = json.loads(path.read_text())
     arguments = ["--dataset", "stripes", "--profile", "smoke", "--scores", "active_latents", "--write"]
-    done = with_all(folder, "evaluate", "vae-seed0", *arguments)
-    assert done.returncode == 0, done.stderr
+    process = vitae_with_all_files(folder, "evaluate", "vae-seed0", *arguments)
+    assert process.returncode == 0, process.stderr
     after = json.loads(path.read_text())
     assert after["scores"].pop("active_latents") >= 0
     assert after["score_versions"].pop("active_latents") == 1
@@ -74,21 +79,21 @@ def test_a_score_added_later_reaches_an_old_run(folder):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "known"),
+    ("arguments", "texts"),
     [
         (["train", "--help"], ["stripes", "linear-vitae", "free-bits", "--floor", "nats of KL per image"]),
         (["evaluate", "--help"], ["active_latents"]),
         (["data"], ["stripes: Stripes"]),
     ],
 )
-def test_it_is_shown_where_the_packages_own_is_shown(folder, arguments, known):
-    printed = with_all(folder, *arguments).stdout
-    for text in known:
+def test_help_and_lists_include_registered_names(folder, arguments, texts):
+    printed = vitae_with_all_files(folder, *arguments).stdout
+    for text in texts:
         assert text in printed
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("arguments", "message"),
     [
         (["train", "stripez", "--model", "vae"], "unknown dataset 'stripez'. Did you mean 'stripes'?"),
         (["train", "stripes", "--model", "linear-vitea"], "unknown model 'linear-vitea'. Did you mean 'linear-vitae'?"),
@@ -106,26 +111,26 @@ def test_it_is_shown_where_the_packages_own_is_shown(folder, arguments, known):
         ),
     ],
 )
-def test_errors_suggest_it(folder, arguments, complaint):
-    done = with_all(folder, *arguments)
-    assert done.returncode == 2
-    assert done.stderr.startswith(f"vitae: {complaint}")
+def test_errors_suggest_registered_names(folder, arguments, message):
+    process = vitae_with_all_files(folder, *arguments)
+    assert process.returncode == 2
+    assert process.stderr.startswith(f"vitae: {message}")
 
 
-def test_the_composed_transformation_and_any_objective_work_too(folder):
-    options = ["--profile", "smoke", "--epochs", "1"]
-    done = with_all(folder, "train", "stripes", "--model", "linear-vitae+elbo", "--transform", "affine+shear", *options)
-    assert done.returncode == 0, done.stderr
+def test_custom_models_and_transformations_combine_with_built_in_ones(folder):
+    options = ["--transform", "affine+shear", "--profile", "smoke", "--epochs", "1"]
+    process = vitae_with_all_files(folder, "train", "stripes", "--model", "linear-vitae+elbo", *options)
+    assert process.returncode == 0, process.stderr
 
 
-def test_in_python_an_import_is_enough(folder):
+def test_importing_the_files_in_python_registers_them(folder):
     program = (
         "import my_dataset, my_experiment, my_model, my_score, my_transform, vitae\n"
         "record = vitae.run(vitae.configure('stripes', 'linear-vitae', 'smoke', 1))\n"
         "print(record['run'], 'active_latents' in record['scores'])"
     )
     environment = {**os.environ, "VITAE_HOME": str(folder), "PYTHONPATH": str(folder)}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
-    assert done.stdout.strip() == "linear-vitae-seed1 True", done.stderr
+    assert process.stdout.strip() == "linear-vitae-seed1 True", process.stderr

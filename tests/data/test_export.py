@@ -68,7 +68,7 @@ def test_no_manifest_describes_files_that_are_being_replaced(tmp_path, monkeypat
         (["mnist", "--resolution", "64x64", "--traversal", "x.png"], "MNIST has 28 x 28 pixels, not 64 x 64"),
         (["mnist", "--source", "bogus"], "unknown source 'bogus'"),
         (["folder", "--traversal", "x.png"], "is not rendered by vitae"),
-        (["smpl", "--size", "4000000000000", "--export", "DIR"], "that does not fit into this machine's memory"),
+        (["smpl", "--size", "4000000000000", "--export", "DIR"], "the images do not fit into memory"),
     ],
 )
 def test_what_cannot_be_is_said_before_the_work(arguments, complaint, tmp_path, monkeypatch, capsys):

@@ -18,21 +18,21 @@ from vitae.support.files import read_tensors
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def committed(dataset, changes=""):
+def committed_record(dataset, changes=""):
     return json.loads((ROOT / f"book/records/full/{dataset}/c-vitae-seed0{changes}.json").read_text())
 
 
 @pytest.mark.parametrize(
     ("name", "record"),
     [
-        ("mnist", committed("mnist")),
-        ("mnist-cpab", committed("mnist", "-transform=cpab")),
-        ("dsprites", committed("dsprites")),
-        ("smpl", committed("smpl")),
-        ("celeba", committed("celeba")),
+        ("mnist", committed_record("mnist")),
+        ("mnist-cpab", committed_record("mnist", "-transform=cpab")),
+        ("dsprites", committed_record("dsprites")),
+        ("smpl", committed_record("smpl")),
+        ("celeba", committed_record("celeba")),
     ],
 )
-def test_weights_are_of_the_committed_record_and_small(name, record):
+def test_pretrained_weights_belong_to_the_committed_record_and_are_small(name, record):
     file = paths.weights() / f"{name}.safetensors"
     assert read_tensors(file)[1]["configuration"] == record["configuration"]
     assert pretrained(name).parameter_count() == record["parameters"]
@@ -40,25 +40,26 @@ def test_weights_are_of_the_committed_record_and_small(name, record):
 
 
 @pytest.mark.parametrize(("name", "changes"), [("mnist", ""), ("mnist-cpab", "-transform=cpab")])
-def test_the_model_of_mnist_knows_embedded_digits_as_its_record_says(name, changes):
-    """Other digits than those of the record, hence the room."""
-    model, record = pretrained(name), committed("mnist", changes)
+def test_pretrained_mnist_models_score_on_embedded_digits_as_in_their_records(name, changes):
+    """With a tolerance, since the record was evaluated on other digits."""
+    model, record = pretrained(name), committed_record("mnist", changes)
     train, test = load("mnist", "train", source="embedded"), load("mnist", "test", source="embedded")
     z_A = [codes(model, part.images)["z_A"] for part in (train, test)]
-    reached = accuracy(z_A[0], train.factor("digit"), z_A[1], test.factor("digit"))
-    assert reached == pytest.approx(record["scores"]["predictability"]["z_A"]["digit"], abs=0.03)
+    digit = accuracy(z_A[0], train.factor("digit"), z_A[1], test.factor("digit"))
+    assert digit == pytest.approx(record["scores"]["predictability"]["z_A"]["digit"], abs=0.03)
     assert elbo(model, test.images, seed=0).mean == pytest.approx(record["scores"]["test_elbo"]["mean"], abs=4)
 
 
 @pytest.mark.parametrize("dataset", ["dsprites", "smpl"])
-def test_models_of_generated_images_reach_the_elbo_of_their_record(dataset):
-    """The first test images of the record, made anew: what differs is the sample, and the rounding."""
+def test_pretrained_models_of_rendered_images_reach_the_elbo_of_their_records(dataset):
+    """The record used more test images, and weights that were not rounded."""
     images = load(dataset, "test", source="embedded", size=1000).images
-    reached, stated = elbo(pretrained(dataset), images, seed=0), committed(dataset)["scores"]["test_elbo"]["mean"]
-    assert abs(reached.mean - stated) < 4 * reached.standard_error
+    recorded = committed_record(dataset)["scores"]["test_elbo"]["mean"]
+    estimate = elbo(pretrained(dataset), images, seed=0)
+    assert abs(estimate.mean - recorded) < 4 * estimate.standard_error
 
 
-def test_rounding_moves_codes_by_little(monkeypatch, tmp_path):
+def test_rounding_weights_changes_codes_only_slightly(monkeypatch, tmp_path):
     configuration = configure("mnist", "c-vitae", "smoke")
     run(configuration, device="cpu")
     monkeypatch.setattr(paths, "weights", lambda: tmp_path)
@@ -68,7 +69,7 @@ def test_rounding_moves_codes_by_little(monkeypatch, tmp_path):
     for name, weight in exact.state_dict().items():
         difference = (rounded.state_dict()[name] - weight).abs()
         if tensors[name].dtype == torch.int8:
-            # Half a level of the row.
+            # Half of the row's rounding step.
             assert (difference.flatten(1).amax(1) <= weight.flatten(1).abs().amax(1) * (0.5001 / 127)).all()
             assert difference.max() > 0
         else:
@@ -81,7 +82,7 @@ def test_rounding_moves_codes_by_little(monkeypatch, tmp_path):
         assert np.abs(rounded[space] - values).max() > 0
 
 
-def test_what_is_not_there_is_named():
+def test_missing_models_and_runs_are_named():
     with pytest.raises(InputError, match=r"unknown trained model 'mnits'. Did you mean 'mnist'"):
         pretrained("mnits")
     with pytest.raises(InputError, match=r"train that run first"):

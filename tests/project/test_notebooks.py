@@ -24,25 +24,25 @@ def notebook(path):
     return nbformat.read(path, as_version=4)
 
 
-def test_nbval_has_something_to_compare(notebook):
-    """nbval passes a tagged cell without stored output silently."""
+def test_tagged_cells_have_a_stored_output_for_nbval_to_compare(notebook):
+    """nbval silently passes a tagged cell without one."""
     compared = tagged(notebook, "nbval-check-output")
-    assert compared, "no cell of this notebook is compared with its stored output"
+    assert compared, "no cell of this notebook is tagged nbval-check-output"
     for cell in compared:
         assert cell.outputs, f"no stored output: {cell.source[:60]}"
-        assert cell.execution_count, "nbval takes a cell without a count for one that never ran"
+        assert cell.execution_count, "nbval skips cells without an execution count"
         assert all(output.output_type == "stream" and output.name == "stdout" for output in cell.outputs)
 
 
-def test_only_compared_outputs_are_stored(notebook):
-    """All other outputs are made anew for the book; in the source they would go stale and bloat the history."""
+def test_only_tagged_cells_have_stored_outputs(notebook):
+    """The book's build creates all other outputs; in the source they would become outdated and enlarge the history."""
     for cell in notebook.cells:
         if cell.cell_type == "code" and "nbval-check-output" not in cell.metadata.get("tags", []):
             assert cell.outputs == []
             assert cell.execution_count is None
 
 
-def test_every_parameter_is_a_literal_with_a_comment_that_papermill_shows(path, notebook):
+def test_every_parameter_is_a_literal_with_a_comment_for_papermill(path, notebook):
     (parameters,) = tagged(notebook, "parameters")
     names = []
     for statement in ast.parse(parameters.source).body:

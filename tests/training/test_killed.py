@@ -1,6 +1,6 @@
-"""kill -9 at any moment, then the same command: the weights are those of a training that was never killed.
+"""After kill -9 at any moment, the same command resumes and ends with the weights of an uninterrupted training.
 
-Two kills of a batch of runs here; `VITAE_KILLS=20 python -m pytest tests/training/test_killed.py` makes twenty.
+Two kills by default; `VITAE_KILLS=20 python -m pytest tests/training/test_killed.py` for twenty.
 """
 
 import json
@@ -30,7 +30,7 @@ run_together([configure("mnist", "c-vitae", "smoke", seed, epochs={EPOCHS}) for 
 """
 
 
-def started(home):
+def start(home):
     return subprocess.Popen([sys.executable, "-c", PROGRAM], env={**os.environ, "VITAE_HOME": str(home)})
 
 
@@ -38,8 +38,8 @@ def checkpoint_of(home):
     return next((home / "runs/smoke/mnist").glob("*.checkpoint"), None)
 
 
-def written(home):
-    """When the last checkpoint was written; None between the two renames of a writing, and before the first."""
+def time_of_checkpoint(home):
+    """When the last checkpoint was written; None before the first, and between the two renames of a save."""
     try:
         return checkpoint_of(home).stat().st_mtime_ns
     except (AttributeError, FileNotFoundError):
@@ -47,10 +47,10 @@ def written(home):
 
 
 def kill_after(process, home, delay):
-    """After the first checkpoint that this process wrote, and so many seconds more."""
-    before = written(home)
+    """Kill a process `delay` seconds after its first checkpoint."""
+    before = time_of_checkpoint(home)
     deadline = time.monotonic() + 120
-    while written(home) in (None, before):
+    while time_of_checkpoint(home) in (None, before):
         assert process.poll() is None, "it ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.002)
@@ -66,18 +66,18 @@ def results_of(home, seed):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no kill -9")
-def test_killed_for_real_and_started_again_they_end_as_if_never_killed(tmp_path):
-    killed, undisturbed = tmp_path / "killed", tmp_path / "undisturbed"
+def test_killed_and_restarted_processes_end_like_an_uninterrupted_one(tmp_path):
+    killed, uninterrupted = tmp_path / "killed", tmp_path / "uninterrupted"
     delays = torch.rand(KILLS, generator=generator("cpu", 0, "kills")) * 0.2
     for delay in delays.tolist():
-        kill_after(started(killed), killed, delay)
-    for home in (killed, undisturbed):
-        assert started(home).wait() == 0
+        kill_after(start(killed), killed, delay)
+    for home in (killed, uninterrupted):
+        assert start(home).wait() == 0
     assert checkpoint_of(killed) is None
     log = (killed / f"runs/smoke/mnist/c-vitae-seed0-epochs={EPOCHS}.log").read_text()
     assert log.count("resumes at step") == KILLS
     for seed in SEEDS:
-        (weights, losses), (expected, expected_losses) = results_of(killed, seed), results_of(undisturbed, seed)
+        (weights, losses), (expected, expected_losses) = results_of(killed, seed), results_of(uninterrupted, seed)
         assert weights.keys() == expected.keys()
         assert all(torch.equal(weights[name], value) for name, value in expected.items())
         assert losses == expected_losses

@@ -1,4 +1,4 @@
-"""Runs that train together get the numbers that each gets alone."""
+"""Runs that train together get the same numbers as runs that train alone."""
 
 import dataclasses
 import itertools
@@ -12,8 +12,9 @@ from vitae import CPAB, VAE, VITAE, Affine, InputError, Sequential
 from vitae.models import DeVAE, DiD, FactorVAE
 from vitae.models.likelihoods import Bernoulli, GaussianPixels
 from vitae.models.networks import MLPDecoder, MLPEncoder, perceptron
+from vitae.models.objectives import OBJECTIVES
 from vitae.models.perspective_decoder import ParameterDecoder
-from vitae.support.files import read_stated, read_tensors
+from vitae.support.files import read_metadata, read_tensors
 from vitae.support.randomness import generator
 from vitae.training import loop
 from vitae.training.loop import train, train_together
@@ -24,8 +25,8 @@ SHAPE = (1, 8, 8)
 SCHEDULE = Schedule(epochs=3, batch=8, learning_rate=0.01)
 
 
-class Images:
-    """Thirty-five images in shuffled epochs, brighter with the seed: four steps of eight, and three left over."""
+class RandomImages:
+    """Thirty-five images an epoch, brighter for larger seeds: four batches of eight, and three left over."""
 
     def __len__(self):
         return 35
@@ -42,7 +43,7 @@ def model_of(kind, seed):
         if kind == "vae":
             return VAE(MLPEncoder(SHAPE, 3, hidden), MLPDecoder(SHAPE, 3, hidden), GaussianPixels(), 3)
         if kind in SISTERS:
-            return sister(kind, hidden)
+            return sister_model(kind, hidden)
         transformation = {
             "affine": Affine(),
             "cpab": CPAB((2, 2)),
@@ -53,7 +54,7 @@ def model_of(kind, seed):
             MLPEncoder(SHAPE, 2, hidden),
             MLPEncoder(SHAPE, 3, hidden),
             MLPDecoder(SHAPE, 2, hidden),
-            # Of one kind also the decoder that has a straight part and a bent one.
+            # One kind covers the decoder with a linear and a nonlinear part.
             ParameterDecoder(
                 3, transformation.dim, hidden=(4,), generators=transformation.generators if kind == "both" else None
             ),
@@ -64,7 +65,7 @@ def model_of(kind, seed):
         )
 
 
-# The objective of each and its strengths.
+# Kind -> objective and strengths.
 SISTERS = {
     "factor": ("factor", {"gamma": 5.0}),
     "devae": ("decremental", {"beta_1": 1.0, "beta_2": 4.0}),
@@ -72,7 +73,7 @@ SISTERS = {
 }
 
 
-def sister(kind, hidden):
+def sister_model(kind, hidden):
     encoder, likelihood = MLPEncoder(SHAPE, 3, hidden), Bernoulli()
     if kind == "devae":
         return DeVAE(encoder, MLPDecoder(SHAPE, 5, hidden), likelihood, 3, stages=2, embedding=2)
@@ -81,31 +82,31 @@ def sister(kind, hidden):
         return FactorVAE(encoder, decoder, likelihood, 3, hidden=(8,))
     pixels = math.prod(SHAPE)
     critic, difference = (
-        nn.Sequential(nn.Flatten(), perceptron(times * pixels, (8,), numbers)) for times, numbers in ((1, 1), (2, 4))
+        nn.Sequential(nn.Flatten(), perceptron(images * pixels, (8,), outputs)) for images, outputs in ((1, 1), (2, 4))
     )
     return DiD(encoder, decoder, likelihood, 3, critic, difference)
 
 
-def runs_of(kind, seeds, strength=None, schedule=SCHEDULE):
-    return [Run(f"{kind}-{s}", model_of(kind, s), s, schedule, dict(strength or {}), str(s)) for s in seeds]
+def runs_of(kind, seeds, strengths=None, schedule=SCHEDULE):
+    return [Run(f"{kind}-{s}", model_of(kind, s), s, schedule, dict(strengths or {}), str(s)) for s in seeds]
 
 
-def trained_together(runs, objective="elbo", threads=1, runs_a_batch=2, **how):
-    """On a CPU as on a GPU: several models as one; three runs make a batch of two and one alone."""
+def trained_together(runs, objective="elbo", threads=1, group_size=2, **options):
+    """Batch the models of a group on the CPU as on a GPU; three runs are by default a group of two and one alone."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(loop, "_RUNS_PER_GROUP_ON_CPU", runs_a_batch)
-            train_together(runs, Images(), objective, **how)
+            patch.setattr(loop, "_RUNS_PER_GROUP_ON_CPU", group_size)
+            train_together(runs, RandomImages(), objective, **options)
     finally:
         torch.set_num_threads(before)
     return runs
 
 
-def same(run, other):
-    theirs = other.model.state_dict()
-    return all(torch.equal(value, theirs[name]) for name, value in run.model.state_dict().items())
+def equal_weights(run, other):
+    others = other.model.state_dict()
+    return all(torch.equal(value, others[name]) for name, value in run.model.state_dict().items())
 
 
 def trained_alone(run, objective="elbo"):
@@ -122,7 +123,7 @@ def assert_close(run, alone):
 
 @pytest.mark.parametrize("kind", ["vae", "affine", "unconditional", "cpab", "both"])
 @pytest.mark.parametrize(
-    ("objective", "strength"),
+    ("objective", "strengths"),
     [
         ("elbo", {}),
         ("beta", {"beta": 4.0}),
@@ -130,19 +131,20 @@ def assert_close(run, alone):
         ("dip-ii", {"dip_lambda": 2.0}),
     ],
 )
-def test_each_gets_the_numbers_that_it_gets_alone(kind, objective, strength):
-    each_as_alone(kind, objective, strength)
+def test_batched_runs_match_single_runs(kind, objective, strengths):
+    assert_batched_runs_match_single_runs(kind, objective, strengths)
 
 
 @pytest.mark.parametrize("kind", SISTERS)
-def test_each_sister_gets_the_numbers_that_it_gets_alone(kind):
-    """With a discriminator, several spaces, or a critic and the gradient of its gradient."""
-    # Slower than the others: rounding grows where a critic's gradients cancel.
-    each_as_alone(kind, *SISTERS[kind], dataclasses.replace(SCHEDULE, learning_rate=0.001))
+def test_batched_runs_of_sister_systems_match_single_runs(kind):
+    """They have a discriminator, several stages, or a critic with a second derivative."""
+    # A lower learning rate, since rounding errors grow where a critic's gradients cancel.
+    schedule = dataclasses.replace(SCHEDULE, learning_rate=0.001)
+    assert_batched_runs_match_single_runs(kind, *SISTERS[kind], schedule)
 
 
-def each_as_alone(kind, objective, strength, schedule=SCHEDULE):
-    runs = trained_together(runs_of(kind, range(3), strength, schedule), objective)
+def assert_batched_runs_match_single_runs(kind, objective, strengths, schedule=SCHEDULE):
+    runs = trained_together(runs_of(kind, range(3), strengths, schedule), objective)
     for run in runs:
         assert_close(run, trained_alone(run, objective))
     first, second = (run.model.state_dict() for run in runs[:2])
@@ -150,60 +152,60 @@ def each_as_alone(kind, objective, strength, schedule=SCHEDULE):
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_on_a_cpu_the_numbers_are_bit_for_bit_those_alone_on_one_thread(threads):
-    """There each thread takes whole runs in turn."""
-    for run in trained_together(runs_of("affine", range(3)), threads=threads, runs_a_batch=1):
+def test_unbatched_runs_on_a_cpu_equal_single_runs_bit_for_bit(threads):
+    """Each thread trains whole runs, as by default on a CPU."""
+    for run in trained_together(runs_of("affine", range(3)), threads=threads, group_size=1):
         alone = trained_alone(run)
-        assert same(run, alone)
+        assert equal_weights(run, alone)
         assert run.progress.losses == alone.progress.losses
 
 
-def test_rates_warm_up_and_strength_may_differ_between_the_runs():
+def test_learning_rate_annealing_and_strengths_may_differ_between_runs():
     settings = [(1.0, 0.01, 0.5), (8.0, 0.002, 0.0), (2.0, 0.03, 1.0)]
     runs = [
-        Run(f"affine-{n}", model_of("affine", n), n, Schedule(3, 8, rate, warmup), {"beta": beta})
-        for n, (beta, rate, warmup) in enumerate(settings)
+        Run(f"affine-{n}", model_of("affine", n), n, Schedule(3, 8, rate, annealing), {"beta": beta})
+        for n, (beta, rate, annealing) in enumerate(settings)
     ]
     for run in trained_together(runs, "beta"):
         assert_close(run, trained_alone(run, "beta"))
 
 
-@pytest.mark.parametrize("runs_a_batch", [1, 4])
-def test_after_one_diverged_a_resumed_batch_ends_bit_for_bit_as_the_undisturbed(
-    runs_a_batch, tmp_path, monkeypatch, checkpoint_at_every_collection, killed_in_step, replace_loss
+@pytest.mark.parametrize("group_size", [1, 4])
+def test_resuming_after_a_run_diverged_equals_the_uninterrupted_run_bit_for_bit(
+    group_size, tmp_path, checkpoint_at_every_collection, killed_before_step, replace_loss
 ):
-    """The one that is left must not get the threads of both, with which large products round otherwise."""
-    how = {"threads": 2, "runs_a_batch": runs_a_batch}
-    seen, real = set(), loop.OBJECTIVES["elbo"].loss
+    """The remaining run must not get the diverged run's thread too: large products would be rounded differently."""
+    options = {"threads": 2, "group_size": group_size}
+    thread_counts, original = set(), OBJECTIVES["elbo"].loss
 
-    def objective(*arguments, **settings):
-        seen.add(torch.get_num_threads())
-        return real(*arguments, **settings)
+    def count_threads(*arguments, **settings):
+        thread_counts.add(torch.get_num_threads())
+        return original(*arguments, **settings)
 
-    replace_loss("elbo", objective)
+    replace_loss("elbo", count_threads)
 
-    def two():
-        [good], [bad] = runs_of("affine", [0]), runs_of("affine", [1], schedule=Schedule(3, 8, 1e9))
-        return [good, bad]
+    def stable_and_diverging():
+        return [*runs_of("affine", [0]), *runs_of("affine", [1], schedule=Schedule(3, 8, 1e9))]
 
-    [expected, _] = trained_together(two(), **how)
+    [expected, _] = trained_together(stable_and_diverging(), **options)
     checkpoint = tmp_path / "batch.checkpoint"
-    with killed_in_step(9):
-        trained_together(two(), **how, checkpoint=checkpoint)
-    [resumed, bad] = trained_together(two(), **how, checkpoint=checkpoint)
-    assert bad.progress.diverged is not None
-    assert same(resumed, expected)
-    assert seen == {1 if runs_a_batch == 1 else 2}
+    with killed_before_step(9):
+        trained_together(stable_and_diverging(), **options, checkpoint=checkpoint)
+    [resumed, diverged] = trained_together(stable_and_diverging(), **options, checkpoint=checkpoint)
+    assert diverged.progress.diverged is not None
+    assert equal_weights(resumed, expected)
+    assert thread_counts == {1 if group_size == 1 else 2}
 
 
-def test_what_a_layer_remembers_of_its_inputs_it_remembers_of_images_only():
+def test_running_statistics_see_training_images_only():
+    """The pass that records the shapes of the noise must not count as a batch."""
     [run] = runs_of("vae", [0])
     run.model.encoder.trunk.append(nn.BatchNorm1d(8))
     trained_together([run])
     assert run.model.encoder.trunk[-1].num_batches_tracked == 12
 
 
-def test_names_and_models_are_each_runs_own():
+def test_runs_that_share_a_name_or_a_model_are_refused():
     [first], [second] = runs_of("vae", [0]), runs_of("vae", [1])
     second.name = first.name
     with pytest.raises(InputError, match="names and models of their own"):
@@ -215,117 +217,128 @@ def test_names_and_models_are_each_runs_own():
         trained_together([first, *runs_of("affine", [1])])
 
 
-def test_runs_of_other_lengths_are_refused():
+def test_runs_of_different_lengths_are_refused():
     [short], [long] = runs_of("vae", [0]), runs_of("vae", [1], schedule=Schedule(4, 8))
     with pytest.raises(InputError, match="need the same number of epochs, batch and kind of strengths"):
         trained_together([short, long])
 
 
-class Fragile(nn.Module):
-    """An encoder whose mean overflows after a few steps, the sooner the higher the learning rate."""
+class DivergingEncoder(nn.Module):
+    """An encoder whose mean becomes infinite after a few steps, sooner for higher learning rates."""
 
     def __init__(self, encoder):
         super().__init__()
         self.encoder = encoder
-        self.spoiled = nn.Parameter(torch.zeros(()))
+        self.offset = nn.Parameter(torch.zeros(()))
 
     def forward(self, x):
         posterior = self.encoder(x)
-        # Adam moves `spoiled` by about the learning rate a step; beyond the bound the mean overflows.
-        posterior.mean = posterior.mean + torch.where(self.spoiled.abs() > 0.02, math.inf, 0.0)
-        posterior.mean = posterior.mean + self.spoiled
+        # Adam moves the offset by about the learning rate per step.
+        posterior.mean = posterior.mean + torch.where(self.offset.abs() > 0.02, math.inf, 0.0)
+        posterior.mean = posterior.mean + self.offset
         return posterior
 
 
-@pytest.mark.parametrize("runs_a_batch", [1, 3])
+@pytest.mark.parametrize("group_size", [1, 3])
 @pytest.mark.parametrize("kind", ["vae", "affine"])
-def test_one_that_diverges_leaves_the_others_alone(kind, runs_a_batch, tmp_path):
-    """On a CPU a VITAE fails within the step, in the transformation; a VAE is found out at the next look."""
+def test_a_diverging_run_does_not_affect_the_others(kind, group_size, tmp_path):
+    """A VITAE fails within the step, in the transformation; a diverged VAE is detected at the next collection."""
 
-    def fragile(seed):
+    def run_with_diverging_encoder(seed):
         [run] = runs_of(kind, [seed])
         name = "encoder" if kind == "vae" else "encoder_P"
-        setattr(run.model, name, Fragile(getattr(run.model, name)))
+        setattr(run.model, name, DivergingEncoder(getattr(run.model, name)))
         if seed != 1:
             run.schedule = Schedule(3, 8, 1e-4)
         run.log = tmp_path / f"{seed}.log"
         return run
 
+    def three_runs_trained():
+        runs = [run_with_diverging_encoder(seed) for seed in range(3)]
+        return trained_together(runs, group_size=group_size, checkpoint=checkpoint)
+
     checkpoint = tmp_path / "batch.checkpoint"
-    runs = trained_together([fragile(seed) for seed in range(3)], runs_a_batch=runs_a_batch, checkpoint=checkpoint)
+    runs = three_runs_trained()
     assert [run.progress.diverged is None for run in runs] == [True, False, True]
     assert 2 <= runs[1].progress.diverged < 12
     for run in (runs[0], runs[2]):
-        alone = trained_together([fragile(run.seed)])[0]
-        assert_close(run, alone)
+        assert_close(run, trained_together([run_with_diverging_encoder(run.seed)])[0])
     assert "diverged in step" in (tmp_path / "1.log").read_text()
     assert "diverged" not in (tmp_path / "0.log").read_text()
     assert not any(name.startswith(runs[1].name) for name in read_tensors(checkpoint)[0])
-    again = trained_together([fragile(seed) for seed in range(3)], runs_a_batch=runs_a_batch, checkpoint=checkpoint)
-    assert again[1].progress.diverged == runs[1].progress.diverged
-    assert again[0].progress == runs[0].progress
+    resumed = three_runs_trained()
+    assert resumed[1].progress.diverged == runs[1].progress.diverged
+    assert resumed[0].progress == runs[0].progress
 
 
-@pytest.mark.parametrize(("threads", "runs_a_batch"), [(1, 1), (2, 1), (1, 4), (2, 2)])
-def test_killed_and_resumed_they_end_bit_for_bit_as_if_never_killed(
-    threads, runs_a_batch, tmp_path, monkeypatch, checkpoint_at_every_collection, killed_in_step
+@pytest.mark.parametrize(("threads", "group_size"), [(1, 1), (2, 1), (1, 4), (2, 2)])
+def test_killed_and_resumed_runs_equal_uninterrupted_ones_bit_for_bit(
+    threads, group_size, tmp_path, monkeypatch, checkpoint_at_every_collection, killed_before_step
 ):
     monkeypatch.setattr(loop, "_STEPS_BETWEEN_COLLECTIONS_ON_CPU", 3)
-    how = {"threads": threads, "runs_a_batch": runs_a_batch}
-    expected = trained_together(runs_of("affine", range(4)), **how)
+    options = {"threads": threads, "group_size": group_size}
+    expected = trained_together(runs_of("affine", range(4)), **options)
     checkpoint = tmp_path / "batch.checkpoint"
-    with killed_in_step(10):
-        trained_together(runs_of("affine", range(4)), **how, checkpoint=checkpoint)
-    assert {about["step"] for about in read_stated(checkpoint).values()} == {9}
-    resumed = trained_together(runs_of("affine", range(4)), **how, checkpoint=checkpoint)
+    with killed_before_step(10):
+        trained_together(runs_of("affine", range(4)), **options, checkpoint=checkpoint)
+    assert {run["step"] for run in read_metadata(checkpoint).values()} == {9}
+    resumed = trained_together(runs_of("affine", range(4)), **options, checkpoint=checkpoint)
     for run, other in zip(resumed, expected, strict=True):
-        assert same(run, other)
+        assert equal_weights(run, other)
         assert run.progress.losses == other.progress.losses
         assert run.progress.curves == other.progress.curves
 
 
-def test_curves_are_means_over_equal_parts_of_the_training(monkeypatch):
-    """And the loss of a step is the weighted sum of the terms in it."""
-    [whole] = trained_together(runs_of("did", range(1), SISTERS["did"][1]), "difference")
-    assert list(whole.progress.curves) == [
+@pytest.fixture(scope="module")
+def did_run():
+    """A trained DiD, whose curves have one point per step."""
+    return trained_together(runs_of("did", range(1), SISTERS["did"][1]), "difference")[0]
+
+
+def test_curves_are_means_over_equal_parts_of_the_training(did_run, monkeypatch):
+    per_step = did_run.progress.curves
+    assert list(per_step) == [
         *("KL z1", "KL z2", "KL z3"),
         *("critic", "penalty", "generator", "difference", "encoder", "total_correlation"),
     ]
-    single = whole.progress.curves
-    assert {len(values) for values in single.values()} == {12}
-    # Twelve steps in five parts: of 3, 2, 3, 2 and 2.
+    assert {len(values) for values in per_step.values()} == {12}
+    # Twelve steps in five parts of 3, 2, 3, 2 and 2 steps.
     monkeypatch.setattr("vitae.training.step.CURVE_POINTS", 5)
-    [parted] = trained_together(runs_of("did", range(1), SISTERS["did"][1]), "difference")
-    for name, values in parted.progress.curves.items():
+    [averaged] = trained_together(runs_of("did", range(1), SISTERS["did"][1]), "difference")
+    for name, values in averaged.progress.curves.items():
         ends = (0, 3, 5, 8, 10, 12)
-        means = [sum(single[name][a:b]) / (b - a) for a, b in itertools.pairwise(ends)]
+        means = [sum(per_step[name][a:b]) / (b - a) for a, b in itertools.pairwise(ends)]
         assert values == pytest.approx(means)
-    curves, weights = whole.progress.curves, SISTERS["did"][1]
-    losses = [
-        critic
-        + 10 * penalty
-        + made
-        + encoder
-        + min(1.0, step / 12 / SCHEDULE.kl_annealing) * (seen * weights["difference"] + tc * weights["independence"])
-        for step, (critic, penalty, made, seen, encoder, tc) in enumerate(zip(*list(curves.values())[3:], strict=True))
-    ]
+
+
+def test_losses_are_the_weighted_sums_of_the_terms_in_the_curves(did_run):
+    curves, weights = did_run.progress.curves, SISTERS["did"][1]
+    losses = []
+    for step in range(12):
+        term = {name: values[step] for name, values in curves.items()}
+        adversarial = term["critic"] + 10 * term["penalty"] + term["generator"]
+        disentangling = sum(
+            weights[strength] * term[name]
+            for strength, name in (("difference", "difference"), ("independence", "total_correlation"))
+        )
+        kl_weight = min(1.0, step / 12 / SCHEDULE.kl_annealing)
+        losses.append(adversarial + term["encoder"] + kl_weight * disentangling)
     means = [sum(losses[start : start + 4]) / 4 for start in (0, 4, 8)]
-    assert whole.progress.losses == pytest.approx(means, rel=1e-5)
+    assert did_run.progress.losses == pytest.approx(means, rel=1e-5)
 
 
-def test_a_part_of_a_batch_goes_on_from_the_checkpoint_of_all(tmp_path):
+def test_one_run_of_a_batch_resumes_alone_from_the_checkpoint_of_the_batch(tmp_path):
     checkpoint = tmp_path / "batch.checkpoint"
     all_runs = trained_together(runs_of("affine", range(4)), checkpoint=checkpoint)
-    [one] = runs_of("affine", [2])
-    trained_together([one], resume=checkpoint)
-    assert torch.equal(one.model.decoder_P.layers[0].weight, all_runs[2].model.decoder_P.layers[0].weight)
-    assert one.progress.losses == all_runs[2].progress.losses
-    [other] = runs_of("affine", [7])
+    [run] = runs_of("affine", [2])
+    trained_together([run], resume=checkpoint)
+    assert torch.equal(run.model.decoder_P.layers[0].weight, all_runs[2].model.decoder_P.layers[0].weight)
+    assert run.progress.losses == all_runs[2].progress.losses
     with pytest.raises(InputError, match="belongs to a run with other settings"):
-        trained_together([other], resume=checkpoint)
+        trained_together(runs_of("affine", [7]), resume=checkpoint)
 
 
-def test_bf16_changes_the_numbers_a_little_and_the_types_not_at_all():
+def test_bf16_changes_losses_slightly_and_keeps_weights_in_float32():
     exact, rounded = (trained_together(runs_of("affine", range(2)), precision=p) for p in ("float32", "bf16"))
     for run, other in zip(exact, rounded, strict=True):
         assert run.progress.losses != other.progress.losses
@@ -335,7 +348,7 @@ def test_bf16_changes_the_numbers_a_little_and_the_types_not_at_all():
         trained_together(runs_of("affine", [0]), precision="fp16")
 
 
-def test_a_log_tells_each_epoch_and_a_model_keeps_what_it_is(tmp_path):
+def test_each_run_logs_its_epochs_and_keeps_its_own_weights(tmp_path):
     runs = runs_of("affine", range(2))
     for run in runs:
         run.log = tmp_path / f"{run.name}.log"
@@ -344,16 +357,15 @@ def test_a_log_tells_each_epoch_and_a_model_keeps_what_it_is(tmp_path):
     assert len(lines) == 5
     assert lines[0].endswith("affine-1: starts at step 0 of 12")
     assert lines[3].endswith(f"epoch 3: loss {runs[1].progress.losses[2]:.3f}, ELBO {runs[1].progress.elbo:.3f}")
-    train(runs[1].model, Images(), "elbo", {}, SCHEDULE, seed=5)
+    train(runs[1].model, RandomImages(), "elbo", {}, SCHEDULE, seed=5)
     assert not torch.equal(runs[0].model.decoder_P.layers[0].weight, runs[1].model.decoder_P.layers[0].weight)
 
 
-def test_noise_drawn_beforehand_is_that_of_the_generator():
+def test_predrawn_noise_equals_noise_drawn_during_the_pass():
     [run] = runs_of("affine", [3])
-    group = RunGroup([run], Images(), "elbo", "float32")
-    images = group._images_of(5)
-    drawn = [piece[0] for piece in group._noise_of(5, images)]
-    source = generator("cpu", 3, "noise", 5)
-    expected = [torch.randn(8, 3, generator=source), torch.randn(8, 2, generator=source)]
-    assert [piece.shape for piece in drawn] == [piece.shape for piece in expected]
-    assert all(torch.equal(*pair) for pair in zip(drawn, expected, strict=True))
+    group = RunGroup([run], RandomImages(), "elbo", "float32")
+    predrawn = [noise[0] for noise in group._noise_of(5, group._images_of(5))]
+    stream = generator("cpu", 3, "noise", 5)
+    expected = [torch.randn(8, 3, generator=stream), torch.randn(8, 2, generator=stream)]
+    assert [noise.shape for noise in predrawn] == [noise.shape for noise in expected]
+    assert all(torch.equal(*pair) for pair in zip(predrawn, expected, strict=True))

@@ -9,7 +9,7 @@ from vitae.data.base import TooFewError
 from vitae.data.export import export
 from vitae.support import paths
 from vitae.support.errors import InputError, require_known, require_number
-from vitae.support.files import picture_kind, require_writable
+from vitae.support.files import image_format, require_writable
 
 _RESOLUTION_LENGTH = 11  # characters; a longer resolution is a typing error
 _DESCRIBED = 20  # with more factors, only their names are printed
@@ -55,7 +55,7 @@ def execute(arguments: argparse.Namespace) -> None:
     resolution = _resolution(arguments.resolution)
     for picture in filter(None, (arguments.preview, arguments.traversal)):
         # Before the work, not after it.
-        picture_kind(picture)
+        image_format(picture)
         require_writable(picture)
     for name in names:
         print(f"{name}: {DATASETS[name].title}")

@@ -12,7 +12,7 @@ from vitae.metrics import report
 from vitae.metrics.arrays import checked_names
 from vitae.report import tables
 from vitae.support.errors import InputError, require_known
-from vitae.support.files import picture_kind, read_arrays, require_writable, write_text
+from vitae.support.files import image_format, read_arrays, require_writable, write_text
 
 _HELP = """\
 The file is what numpy's savez writes:
@@ -54,7 +54,7 @@ def parser(prog: str) -> argparse.ArgumentParser:
 def execute(arguments: argparse.Namespace) -> None:
     """Score the file's codes, and print, write and draw what was asked for."""
     if arguments.figure:
-        picture_kind(arguments.figure)
+        image_format(arguments.figure)
     arrays = read_arrays(arguments.file, ("codes", "factors"), ("names", "test_codes", "test_factors"))
     written = [path for path in (arguments.figure, arguments.output) if path]
     for path in written:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from vitae.support import paths
-from vitae.support.errors import InputError, require_known, require_number, said_plainly
+from vitae.support.errors import InputError, require_known, require_number, system_errors_as_input_errors
 from vitae.support.randomness import generator
 
 SOURCES = ("auto", "data-root", "download", "embedded")
@@ -228,7 +228,7 @@ class Collection(ABC):
     def held(self, folder: Path) -> str | None:
         """What of this dataset lies in a folder, in words; None if nothing."""
 
-    @said_plainly
+    @system_errors_as_input_errors
     def whereabouts(self, root: str | Path | None = None) -> list[str]:
         """What is present where, a line a source, in the order in which `auto` tries them; downloads nothing."""
         folder, downloads = paths.data_root(root), paths.downloads()
@@ -311,7 +311,7 @@ class FileCollection(Collection):
     instead (`embedded`); it may know a download (`fetch`).
     """
 
-    @said_plainly
+    @system_errors_as_input_errors
     def load(self, split="train", *, root=None, source="auto", size=None, seed=0, resolution=None) -> Dataset:
         """See `Collection.load`."""
         request = self._request(split, size, seed, resolution)

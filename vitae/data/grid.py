@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vitae.data import downloads
 from vitae.data.base import TESTED, Dataset, Factor, FileCollection, Request, Source, seeded_order, taken
-from vitae.support.errors import InputError, require_known, require_number, said_plainly
+from vitae.support.errors import InputError, require_known, require_number, system_errors_as_input_errors
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Grid:
             raise InputError(f"positions are from 0 to below {self.sizes}, a column a factor, got others.")
         return found.astype(np.int64)
 
-    @said_plainly
+    @system_errors_as_input_errors
     def images(self, positions: np.ndarray) -> Tensor:
         """The images of combinations: uint8, `n x channels x height x width`.
 
@@ -78,7 +78,7 @@ class Grid:
         ]
         return np.column_stack(columns).astype(np.float64)
 
-    @said_plainly
+    @system_errors_as_input_errors
     def sample(self, size: int, random: torch.Generator, **fixed: int) -> np.ndarray:
         """Combinations drawn with replacement, uniform, some factors held at a position; `size x factors`.
 
@@ -147,7 +147,7 @@ class GridCollection(FileCollection):
     def rendered(self, resolution: tuple[int, int]) -> Grid:
         """The grid as we render it."""
 
-    @said_plainly
+    @system_errors_as_input_errors
     def grid(self, root: str | Path | None = None, source: str = "auto", resolution=None) -> Grid:
         """All combinations, from the source that `load` would choose.
 

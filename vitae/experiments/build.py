@@ -3,10 +3,17 @@
 from collections.abc import Callable
 
 from vitae.experiments.configuration import Configuration, architecture_and_objective
-from vitae.experiments.declaration import Row, register_row
-from vitae.models.architectures import Builder, initial_weights, register_architecture, require_trainable
+from vitae.experiments.declaration import ROWS, Row, register_row
+from vitae.models.architectures import (
+    ARCHITECTURES,
+    Builder,
+    initial_model,
+    register_architecture,
+    require_objective,
+)
 from vitae.models.base import GenerativeModel
 from vitae.models.networks import Shape
+from vitae.support.errors import InputError
 from vitae.support.randomness import stream
 
 
@@ -17,7 +24,7 @@ def build(configuration: Configuration, shape: Shape) -> GenerativeModel:
         shape: channels, height and width of the images.
     """
     architecture, _ = architecture_and_objective(configuration.model)
-    return initial_weights(architecture, configuration, shape, stream(configuration.seed, "weights"))
+    return initial_model(architecture, configuration, shape, stream(configuration.seed, "weights"))
 
 
 def register_model(
@@ -35,14 +42,33 @@ def register_model(
         transforms: whether the model has a perspective space and a transformation.
 
     Raises:
-        InputError: the name is taken, or there is no such objective.
+        InputError: the name is taken, the objective is unknown or belongs to another architecture, or
+            `own_objective` would take it from another row. Nothing is registered then.
     """
 
     def registered(builder: Builder) -> Builder:
-        owned = (objective,) if own_objective else ()
-        register_architecture(name, objectives=owned, transforms=transforms)(builder)
-        require_trainable(name, objective)
+        own = (objective,) if own_objective else ()
+        # Check everything first, so that a refused model leaves nothing behind.
+        ROWS.require_free(name, module=builder.__module__)
+        require_objective(name, objective, own)
+        if own and (users := _other_users_of(objective, name)):
+            raise InputError(
+                f"objective {objective} also trains {', '.join(users)}, so it cannot be reserved for {name}: leave out "
+                f"own_objective."
+            )
+        register_architecture(name, objectives=own, transforms=transforms)(builder)
         register_row(name, Row(title or name, name, objective), module=builder.__module__)
         return builder
 
     return registered
+
+
+def _other_users_of(objective: str, architecture: str) -> list[str]:
+    """The rows of other architectures that an objective trains without belonging to their architecture."""
+    return [
+        name
+        for name, row in ROWS.items()
+        if row.objective == objective
+        and row.architecture in ARCHITECTURES.keys() - {architecture}
+        and objective not in ARCHITECTURES[row.architecture].objectives
+    ]

@@ -15,8 +15,8 @@ from vitae.models.architectures import (
     ARCHITECTURES,
     ModelSettings,
     generators_of,
-    require_settings,
     require_trainable,
+    require_valid_settings,
     setting,
 )
 from vitae.models.objectives import OBJECTIVES
@@ -107,7 +107,7 @@ class Configuration(ModelSettings):
         if not isinstance(self.validation, bool):
             raise InputError(f"validation must be True or False, got {self.validation!r}.")
         require_known("precision", self.precision, PRECISIONS)
-        require_settings(self)
+        require_valid_settings(self)
 
     @property
     def run(self) -> str:

@@ -15,7 +15,7 @@ from vitae.experiments.run_data import Data
 from vitae.models.base import GenerativeModel
 from vitae.models.networks import Shape
 from vitae.support.errors import InputError
-from vitae.support.files import read_stated, read_tensors
+from vitae.support.files import read_metadata, read_tensors
 from vitae.training.checkpoint import previous_of
 from vitae.training.step import Run
 
@@ -68,7 +68,7 @@ def is_trained(configuration: Configuration, data: Data) -> bool:
 
 def _fingerprint_in(weights: Path) -> str | None:
     try:
-        return read_stated(weights).get("fingerprint")
+        return read_metadata(weights).get("fingerprint")
     except (FileNotFoundError, InputError):
         return None
 
@@ -94,7 +94,7 @@ def checkpoint_holding(runs: Sequence[Run], folder: Path) -> Path | None:
 def _runs_in(checkpoint: Path) -> list[tuple[str, str]]:
     """Names and fingerprints of the runs in a checkpoint; none if it cannot be read."""
     try:
-        return [(name, stated["fingerprint"]) for name, stated in read_stated(checkpoint).items()]
+        return [(name, stated["fingerprint"]) for name, stated in read_metadata(checkpoint).items()]
     except (FileNotFoundError, InputError, TypeError, KeyError):
         return []
 

@@ -1,4 +1,4 @@
-"""Generative models, one file each, with one interface: `infer`, `decode`, and their composition `forward`."""
+"""Generative models, one file each, with one interface: `infer`, `decode`, and `forward`, which combines the two."""
 
 from vitae.models.base import Latents, Output
 from vitae.models.devae import DeVAE

@@ -1,9 +1,10 @@
-"""Every architecture by name, and how it is built from a configuration's settings.
+"""Architectures by name, each with a function that builds its model from settings.
 
-An architecture with an objective is a row of a table, see `vitae.experiments.declaration`. `register_model` adds one.
+A table row is an architecture with an objective, see `vitae.experiments.declaration`. `register_model` in
+`vitae.experiments.build` adds both from outside the package.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +25,7 @@ from vitae.support.errors import InputError, require_known
 from vitae.support.registry import Registry
 from vitae.transforms import Transformation, transformation_named
 
-# Widths of DeVAE's stage embedding and of DiD's embedding of a difference.
+# Dimensions of DeVAE's stage embedding and of DiD's embedding of a change.
 _STAGE_EMBEDDING, _DIFFERENCE_EMBEDDING = 8, 16
 
 
@@ -33,27 +34,27 @@ def setting(default: Any, text: str, choices: Callable[[], Any] | None = None, *
 
     Args:
         text: the option's help.
-        choices: a function that returns the allowed values, called when they are needed, so that registered ones count.
+        choices: returns the allowed values; called when they are needed, to include what was registered by then.
     """
     return field(default=default, metadata={"help": text, "choices": choices, **metadata})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
-    """What a builder reads: everything about a model but its weights.
+    """The settings that define a model and its initial weights' distribution; builders read them.
 
     Attributes:
         appearance: dimension of z_A. A model with one latent space gets the sum of both dimensions.
         perspective: dimension of z_P.
         transform: name of the transformation, see `vitae.transforms.named`; unused by models with one latent space.
         network: `mlp`, `mlp-separate` (one network for the mean and one for the variance) or `conv`.
-        widths: hidden widths of each encoder, or its channels, for models with two latent spaces.
-        vae_widths: the same for models with one latent space: wider, so that all rows have about as many parameters.
+        widths: hidden widths or channels of each encoder, for models with two latent spaces.
+        vae_widths: the same for models with one latent space; wider, so that all rows have about as many parameters.
         likelihood: of pixels, see `vitae.models.likelihoods`.
-        strengths: the objective's own numbers, see `vitae.models.objectives`.
-        perspective_decoder: `generators`, one linear map whose latents start as the transformation's named motions;
-            `generators+hidden`, the same plus a hidden layer that starts at zero; `linear`, a linear map that starts at
-            random; `hidden`, a network with one hidden layer that starts at random.
+        strengths: hyperparameters of the objective, see `vitae.models.objectives`.
+        perspective_decoder: `generators`, a linear map whose latents start as the transformation's named motions;
+            `generators+hidden`, the same plus a hidden layer whose output starts at zero; `linear`, a linear map with
+            random initial weights; `hidden`, a network with one hidden layer and random initial weights.
         gamma_scale: initial scale of gamma, see `ParameterDecoder`.
         gamma_limit: bound on each parameter of gamma; None for no bound.
     """
@@ -61,12 +62,12 @@ class ModelSettings:
     appearance: int = setting(2, "dimension of z_A; a model with one latent space gets the sum")
     perspective: int = setting(4, "dimension of z_P")
     transform: str = setting("affine", "affine, cpab, cpab-ROWSxCOLUMNS, or several joined by +")
-    network: str = setting("mlp", "kind of networks", lambda: NETWORKS)
+    network: str = setting("mlp", "encoders and decoders", lambda: NETWORKS)
     widths: tuple[int, ...] = (512, 256)
     vae_widths: tuple[int, ...] = (704, 352)
-    likelihood: str = setting("bernoulli", "of pixels", lambda: LIKELIHOODS)
+    likelihood: str = setting("bernoulli", "likelihood of pixels", lambda: LIKELIHOODS)
     strengths: dict[str, float] = field(default_factory=dict)
-    perspective_decoder: str = setting("generators", "how z_P becomes gamma", lambda: PERSPECTIVE_DECODERS)
+    perspective_decoder: str = setting("generators", "decoder_P, from z_P to gamma", lambda: PERSPECTIVE_DECODERS)
     gamma_scale: float = setting(0.1, "initial scale of the transformation's parameters")
     gamma_limit: float | None = setting(None, "bound on each parameter of the transformation")
 
@@ -79,8 +80,8 @@ class Architecture:
     """How a model is built, and which objectives can train it.
 
     Attributes:
-        build: makes the model, with initial weights, from settings and the images' shape (channels, height, width).
-        objectives: the objectives made for this architecture, which train no other; empty for the general ones.
+        build: `(settings, shape) -> model` with initial weights; the shape is channels, height, width of the images.
+        objectives: the objectives that belong to this architecture; empty if the general objectives train it.
         transforms: whether the model has a perspective space and a transformation.
     """
 
@@ -98,8 +99,11 @@ def register_architecture(
     """Decorator: register a function `(settings, shape) -> GenerativeModel` as an architecture.
 
     Args:
-        objectives: objectives made for this architecture only; none for all general objectives.
+        objectives: the objectives that belong to this architecture; none if the general objectives train it.
         transforms: whether it has a perspective space and a transformation.
+
+    Raises:
+        InputError: the name is not allowed or taken, or an objective is unknown; nothing is registered then.
     """
 
     def registered(build: Builder) -> Builder:
@@ -111,27 +115,34 @@ def register_architecture(
     return registered
 
 
-def objectives_for(architecture: str) -> tuple[str, ...]:
-    """The names of the objectives that can train an architecture."""
-    own = ARCHITECTURES.named(architecture).objectives
-    reserved = {name for each in ARCHITECTURES.values() for name in each.objectives}
-    return own or tuple(name for name in OBJECTIVES if name not in reserved)
-
-
 def require_trainable(architecture: str, objective: str) -> None:
     """Refuse an objective that cannot train an architecture.
 
     Raises:
-        InputError: naming those that can.
+        InputError: the architecture or the objective is unknown, or they do not fit; the message lists those that do.
+    """
+    require_objective(architecture, objective, ARCHITECTURES.named(architecture).objectives)
+
+
+def require_objective(architecture: str, objective: str, own: Collection[str]) -> None:
+    """Refuse an objective for an architecture that need not be registered yet.
+
+    Args:
+        own: the objectives that belong to the architecture; empty if the general objectives train it.
+
+    Raises:
+        InputError: the objective is unknown, or belongs to another architecture; the message lists those that fit.
     """
     OBJECTIVES.named(objective)
-    fitting = objectives_for(architecture)
-    if objective not in fitting:
-        raise InputError(f"{architecture} cannot be trained by {objective}: choose one of {', '.join(fitting)}.")
+    # What an earlier registration of the same architecture reserved is free again.
+    reserved = {taken for name, each in ARCHITECTURES.items() if name != architecture for taken in each.objectives}
+    allowed = own or [name for name in OBJECTIVES if name not in reserved]
+    if objective not in allowed:
+        raise InputError(f"{architecture} cannot be trained by {objective}: choose one of {', '.join(allowed)}.")
 
 
 def _single_space(settings: ModelSettings, shape: Shape, extra_decoder_inputs: int = 0) -> dict:
-    """The arguments that every model with one latent space takes."""
+    """The constructor arguments that all models with one latent space share."""
     encoder, decoder, size_name = NETWORKS[settings.network]
     size = {size_name: settings.vae_widths}
     latents = settings.appearance + settings.perspective
@@ -207,46 +218,51 @@ def _did(settings: ModelSettings, shape: Shape) -> GenerativeModel:
 
 
 def _encoder_trunk(settings: ModelSettings, shape: Shape, outputs: int) -> nn.Module:
-    """A network like the encoder, from images to `batch x outputs`."""
-    encoder, _, size_name = NETWORKS[settings.network]
-    like = encoder(shape, outputs, **{size_name: settings.vae_widths})
-    return nn.Sequential(like.trunk, nn.Linear(like.head.in_features, outputs))
+    """The encoder's layers without its Gaussian: a network from images to `batch x outputs`."""
+    encoder_class, _, size_name = NETWORKS[settings.network]
+    encoder = encoder_class(shape, outputs, **{size_name: settings.vae_widths})
+    return nn.Sequential(encoder.trunk, nn.Linear(encoder.head.in_features, outputs))
 
 
 def perspective_decoder(settings: ModelSettings, transformation: Transformation) -> ParameterDecoder:
-    """The perspective decoder that the settings name, see `ModelSettings`."""
-    how = {"start": settings.gamma_scale, "limit": settings.gamma_limit}
+    """The perspective decoder that the settings name, see `ModelSettings.perspective_decoder`."""
+    arguments = {"start": settings.gamma_scale, "limit": settings.gamma_limit}
     start, _, hidden = settings.perspective_decoder.partition("+")
     if start == "generators":
-        how["generators"] = transformation.generators
+        arguments["generators"] = transformation.generators
     if start != "hidden" and not hidden:
-        how["hidden"] = ()
-    return ParameterDecoder(settings.perspective, transformation.dim, **how)
+        arguments["hidden"] = ()
+    return ParameterDecoder(settings.perspective, transformation.dim, **arguments)
 
 
 def generators_of(transform: str) -> Tensor:
-    """The named motions of a transformation, `n x dim`; raises `InputError` for an unknown name."""
+    """The named motions of a transformation, `n x dim`, for instance rotation; empty if it has none.
+
+    Raises:
+        InputError: an unknown transformation.
+    """
     return transformation_named(transform).generators
 
 
-def require_settings(settings: ModelSettings) -> None:
-    """Refuse names that are unknown and a start that the transformation does not have.
+def require_valid_settings(settings: ModelSettings) -> None:
+    """Refuse unknown names, and a perspective decoder that needs generators for a transformation without any.
 
     Raises:
-        InputError: naming the setting and what is known.
+        InputError: naming the setting and the allowed values.
     """
     require_known("network", settings.network, NETWORKS)
     require_known("likelihood", settings.likelihood, LIKELIHOODS)
     require_known("perspective_decoder", settings.perspective_decoder, PERSPECTIVE_DECODERS)
-    if settings.perspective_decoder.startswith("generators") and not len(generators_of(settings.transform)):
+    generators = generators_of(settings.transform)
+    if settings.perspective_decoder.startswith("generators") and not len(generators):
         raise InputError(
-            f"{settings.transform} has no named motions for latents to start as: choose another perspective_decoder "
-            f"than {settings.perspective_decoder}, for instance hidden."
+            f"{settings.transform} has no generators, which perspective_decoder {settings.perspective_decoder} starts "
+            f"from: choose another perspective_decoder, for instance hidden."
         )
 
 
-def initial_weights(architecture: str, settings: ModelSettings, shape: Shape, stream: int) -> GenerativeModel:
-    """A model with its initial weights, on the CPU, drawn from one seed without touching torch's global generator."""
+def initial_model(architecture: str, settings: ModelSettings, shape: Shape, seed: int) -> GenerativeModel:
+    """A model with initial weights drawn from the seed, on the CPU; torch's global generator is left unchanged."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream)
+        torch.manual_seed(seed)
         return ARCHITECTURES.named(architecture).build(settings, shape)

@@ -1,4 +1,4 @@
-"""What objectives, evaluation and plots may expect of a model."""
+"""The interface that objectives, evaluation and figures use: `GenerativeModel` and what it returns."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -13,16 +13,18 @@ from vitae.support.randomness import Noise
 
 @dataclass
 class Latents:
-    """What inference found: posteriors and one draw from each, by the name of the latent space.
+    """The result of inference, by the name of the latent space.
 
-    `posteriors[name]` holds `batch x d_name` means and log-variances, `samples[name]` is `batch x d_name`.
+    Attributes:
+        posteriors: q(z | x), means and log-variances `batch x d`, d the dimension of the space.
+        samples: one draw from each posterior, `batch x d`.
     """
 
     posteriors: dict[str, Gaussian]
     samples: dict[str, Tensor]
 
     def joint(self) -> Gaussian:
-        """All spaces side by side as one diagonal Gaussian, `batch x d`."""
+        """The posteriors of all spaces concatenated to one diagonal Gaussian, `batch x latents`."""
         parts = self.posteriors.values()
         return Gaussian(
             torch.cat([q.mean for q in parts], dim=1),
@@ -30,39 +32,48 @@ class Latents:
         )
 
     def joint_sample(self) -> Tensor:
-        """The draws side by side, `batch x d`."""
+        """The draws of all spaces concatenated, `batch x latents`."""
         return torch.cat(list(self.samples.values()), dim=1)
 
 
 @dataclass
 class Output:
-    """One pass through a model: the latents, the mean image and log p(x | z) in nats, `batch`.
+    """One forward pass of a batch.
 
     Attributes:
-        further: passes of the same images through other spaces, which only training uses.
-        terms: what a model's own objective needs besides, by name; each a scalar.
+        latents: posteriors and draws.
+        mean: mean of p(x | z), `batch x channels x height x width`.
+        log_likelihood: log p(x | z) in nats, `batch`.
+        extra_passes: passes of the same images through further latent spaces; only training uses them.
+        terms: further terms of the model's own objective, by name; each a scalar.
     """
 
     latents: Latents
     mean: Tensor
     log_likelihood: Tensor
-    further: tuple["Output", ...] = ()
+    extra_passes: tuple["Output", ...] = ()
     terms: dict[str, Tensor] = field(default_factory=dict)
 
 
 def frozen(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """A network whose weights get no gradient, though its inputs do: how one part of a model learns from another."""
+    """The network as a function whose inputs get gradients and whose weights do not, for adversarial losses."""
     weights = {name: value.detach() for name, value in network.named_parameters()}
     return lambda x: torch.func.functional_call(network, weights, (x,))
 
 
 class GenerativeModel(nn.Module, ABC):
-    """A latent variable model with prior N(0, I) on every space and a posterior that can be sampled.
+    """A latent variable model with prior N(0, I) on every latent space and a posterior that can be sampled.
 
-    `spaces` maps the name of each latent space to its dimension.
+    A subclass sets both attributes in its constructor, and implements `infer` and `decode`.
+
+    Attributes:
+        spaces: name of each latent space -> its dimension.
+        likelihood: p(x | z) given its mean: a module with `mean(decoded)` and `log_prob(x, mean)`, see
+            `vitae.models.likelihoods`.
     """
 
     spaces: dict[str, int]
+    likelihood: nn.Module
 
     @abstractmethod
     def infer(self, x: Tensor, noise: Noise | None, samples: int = 1) -> Latents:
@@ -70,19 +81,29 @@ class GenerativeModel(nn.Module, ABC):
 
         Args:
             x: images in [0, 1], `batch x channels x height x width`.
-            noise: a generator, or what was drawn beforehand; None takes posterior means, along the same path.
-            samples: draws for each image; the rows of the result are image-major, `(batch * samples) x d`.
+            noise: a generator, or noise drawn beforehand; None takes posterior means instead of draws.
+            samples: draws per image; the rows of the result are image-major, `(batch * samples) x d`.
         """
 
     @abstractmethod
     def decode(self, z: dict[str, Tensor]) -> Tensor:
-        """Mean images of latents, `batch x channels x height x width`."""
+        """Mean images, `batch x channels x height x width`.
+
+        Args:
+            z: name of each latent space -> `batch x d`.
+        """
 
     def log_likelihood(self, x: Tensor, mean: Tensor) -> Tensor:
-        """log p(x | z) in nats for one or several means of each image, image-major, `(batch * samples)`."""
+        """log p(x | z) in nats, `(batch * samples)`.
+
+        Args:
+            x: images in [0, 1], `batch x channels x height x width`.
+            mean: one mean or several per image, image-major, `(batch * samples) x channels x height x width`.
+        """
         return self.likelihood.log_prob(x, mean)
 
     def forward(self, x: Tensor, noise: Noise | None) -> Output:
+        """Infer, decode the draws, and compute their log-likelihood; arguments as in `infer`."""
         latents = self.infer(x, noise)
         mean = self.decode(latents.samples)
         return Output(latents, mean, self.log_likelihood(x, mean))

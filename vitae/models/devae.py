@@ -1,9 +1,10 @@
-r"""DeVAE (decremental bottleneck): several latent spaces of one image, each narrower than the one before.
+r"""DeVAE (decremental bottleneck): several latent spaces per image, each with a narrower bottleneck than the last.
 
-The encoder gives the posterior of space 0. Space i + 1 comes from space i by a diagonal map, a factor exp(w_i) for the
-means and an offset u_i of the log-variances, which start at 1 and 0: no axis ever gets anything of another, so what
-is disentangled in a narrow space is so in the wide one. One decoder serves all, told by an embedding which space a
-code is of. Space i is trained by reconstruction and beta_i KL, with beta increasing; space 0 is the code.
+The encoder computes the posterior of space 0. The posterior of space i + 1 is that of space i with its means multiplied
+by exp(w_i) and u_i added to its log-variances; both start at zero. These maps are diagonal and never mix axes, so a
+code that is disentangled in a narrow space is disentangled in the wide one too. All spaces share one decoder, which
+gets an embedding of the stage beside the code. The loss of space i is its reconstruction error plus beta_i KL, with
+increasing beta. Space 0 is the code at test time.
 """
 
 import torch
@@ -17,12 +18,18 @@ from vitae.support.randomness import Noise
 
 
 class DeVAE(VAE):
-    """One latent space `z`, space 0, and `stages - 1` narrower ones that only training sees.
+    """One latent space `z`, space 0, and `stages - 1` narrower ones that only training uses.
 
     Args:
-        decoder: of `latents + embedding` numbers.
-        stages: how many spaces; with one it is a VAE whose decoder gets a constant beside the code.
-        embedding: numbers that tell the decoder which space a code is of.
+        encoder: images -> `Gaussian`, `batch x latents`.
+        decoder: `batch x (latents + embedding)` -> unbounded images.
+        likelihood: see `vitae.models.likelihoods`.
+        latents: dimension of each space.
+        stages: number of spaces; one stage is a VAE whose decoder gets a constant beside the code.
+        embedding: dimension of the stage's embedding.
+
+    Raises:
+        InputError: `stages` is below one.
     """
 
     def __init__(
@@ -36,7 +43,7 @@ class DeVAE(VAE):
     ):
         super().__init__(encoder, decoder, likelihood, latents)
         if stages < 1:
-            raise InputError(f"DeVAE needs one space or more, got {stages}.")
+            raise InputError(f"DeVAE needs at least one stage, got {stages}.")
         self.embeddings = nn.Parameter(torch.randn(stages, embedding))
         self.log_factors = nn.Parameter(torch.zeros(stages - 1, latents))
         self.offsets = nn.Parameter(torch.zeros(stages - 1, latents))
@@ -45,24 +52,28 @@ class DeVAE(VAE):
         return self._decode(z["z"], 0)
 
     def _decode(self, z: Tensor, stage: int) -> Tensor:
-        told = self.embeddings[stage].expand(len(z), -1).to(z.dtype)
-        return self.likelihood.mean(self.decoder(torch.cat([z, told], 1)))
+        embedding = self.embeddings[stage].expand(len(z), -1).to(z.dtype)
+        return self.likelihood.mean(self.decoder(torch.cat([z, embedding], 1)))
 
-    def narrower(self, posterior: Gaussian) -> list[Gaussian]:
-        """Posteriors of spaces 1, 2, ... from that of space 0, `batch x d` each."""
-        found = [posterior]
-        for factor, offset in zip(self.log_factors, self.offsets, strict=True):
-            last = found[-1]
-            found.append(Gaussian(last.mean * factor.exp(), last.log_variance + offset))
-        return found[1:]
+    def narrower_posteriors(self, posterior: Gaussian) -> list[Gaussian]:
+        """The posteriors of spaces 1, 2, ..., `batch x latents` each.
+
+        Args:
+            posterior: that of space 0.
+        """
+        posteriors = [posterior]
+        for log_factor, offset in zip(self.log_factors, self.offsets, strict=True):
+            last = posteriors[-1]
+            posteriors.append(Gaussian(last.mean * log_factor.exp(), last.log_variance + offset))
+        return posteriors[1:]
 
     def forward(self, x: Tensor, noise: Noise | None) -> Output:
-        """As in every model, of space 0; `further` has the passes through the narrower spaces."""
+        """The pass through space 0, with those through the narrower spaces as `extra_passes`."""
         output = super().forward(x, noise)
-        further = []
-        for stage, posterior in enumerate(self.narrower(output.latents.posteriors["z"]), 1):
+        extra_passes = []
+        for stage, posterior in enumerate(self.narrower_posteriors(output.latents.posteriors["z"]), 1):
             z = posterior.sample(noise)
             mean = self._decode(z, stage)
-            further.append(Output(Latents({"z": posterior}, {"z": z}), mean, self.log_likelihood(x, mean)))
-        output.further = tuple(further)
+            extra_passes.append(Output(Latents({"z": posterior}, {"z": z}), mean, self.log_likelihood(x, mean)))
+        output.extra_passes = tuple(extra_passes)
         return output

@@ -1,10 +1,10 @@
-r"""FactorVAE (Kim & Mnih, 2018): a VAE and a discriminator that tells codes from codes whose parts were shuffled.
+r"""FactorVAE (Kim & Mnih, 2018): a VAE whose total correlation is estimated by a discriminator.
 
-Codes z ~ q(z) are told from draws of prod_j q(z_j), which are codes with each latent shuffled over the batch. The
-discriminator's log odds are then an estimate of log q(z) / prod_j q(z_j), and their mean one of the total correlation.
+The discriminator is trained to distinguish codes z ~ q(z) from draws of prod_j q(z_j): codes with each latent permuted
+over the batch. Its log odds then estimate log q(z) / prod_j q(z_j), and their mean over codes the total correlation.
 
-Both are trained in one step from one batch: the discriminator's loss sees codes without a gradient, and the total
-correlation sees a discriminator without one. The paper alternates, with a second batch for the discriminator.
+Each step trains both from one batch: codes are detached in the discriminator's loss, and the discriminator is frozen in
+the total correlation. Kim and Mnih alternate between the two, with a second batch for the discriminator.
 """
 
 from torch import Tensor, nn
@@ -17,7 +17,15 @@ from vitae.support.randomness import Noise, normal
 
 
 class FactorVAE(VAE):
-    """A VAE whose passes carry an estimate of the total correlation, in nats, and the discriminator's loss."""
+    """A VAE with a discriminator; its passes carry the total correlation and the discriminator's loss.
+
+    Args:
+        encoder: images -> `Gaussian`, `batch x latents`.
+        decoder: `batch x latents` -> unbounded images.
+        likelihood: see `vitae.models.likelihoods`.
+        latents: dimension of z.
+        hidden: widths of the discriminator.
+    """
 
     def __init__(
         self,
@@ -31,13 +39,17 @@ class FactorVAE(VAE):
         self.discriminator = perceptron(latents, hidden, 1)
 
     def forward(self, x: Tensor, noise: Noise | None) -> Output:
-        """As in every model; with noise, `terms` has `total_correlation` and `discriminator`, means over the batch."""
+        """A pass as in every model; with noise, `terms` holds two means over the batch.
+
+        `total_correlation` is the estimate in nats, `discriminator` the discriminator's cross-entropy, summed over real
+        and permuted codes.
+        """
         output = super().forward(x, noise)
         if noise is not None:
             z = output.latents.samples["z"]
-            # Sorting by noise shuffles each latent by itself.
-            shuffled = z.gather(0, normal(z, noise).argsort(0)).detach()
-            told = softplus(-self.discriminator(z.detach())) + softplus(self.discriminator(shuffled))
+            # The order of independent normals is a uniform permutation, one for each latent.
+            permuted = z.gather(0, normal(z, noise).argsort(0)).detach()
+            cross_entropy = softplus(-self.discriminator(z.detach())) + softplus(self.discriminator(permuted))
             output.terms["total_correlation"] = frozen(self.discriminator)(z).mean()
-            output.terms["discriminator"] = told.mean()
+            output.terms["discriminator"] = cross_entropy.mean()
         return output

@@ -1,4 +1,4 @@
-"""p(x | mean): what the numbers of a decoder mean. The same for every row of a table."""
+"""Likelihoods p(x | mean) of pixels, the same for every row of a table."""
 
 import torch
 from torch import Tensor, nn
@@ -7,43 +7,48 @@ from vitae.models.gaussian import gaussian_log_prob
 from vitae.support.errors import InputError
 
 
-def for_each_mean(x: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
-    """Images and their means so that they broadcast: `batch x 1 x ...` and `batch x samples x ...`.
-
-    Args:
-        x: `batch x channels x height x width`.
-        mean: one mean or several for each image, image-major, `(batch * samples) x channels x height x width`.
-    """
+def _broadcastable(x: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Reshape images and means to broadcast: `batch x 1 x ...` and `batch x samples x ...`."""
     return x[:, None], mean.unflatten(0, (len(x), -1))
 
 
 class Bernoulli(nn.Module):
-    """Pixels in [0, 1] as probabilities of being lit; grey values count as mixtures, as the field does on MNIST.
+    """Bernoulli pixels; a grey value x in [0, 1] is scored by x log p + (1 - x) log(1 - p), as is usual on MNIST.
 
-    Means are squeezed into [1e-6, 1 - 1e-6]: a warped mean can reach 0 or 1 to the last bit, where a lit pixel
-    would cost infinitely much, without a gradient that says where to go. The squeeze keeps the gradient and costs
-    at most 0.001 nats on a 28 x 28 image.
+    Means are mapped linearly to [1e-6, 1 - 1e-6], since a warped mean can be exactly 0 or 1, where a wrong pixel would
+    cost infinitely many nats and give no usable gradient. The map keeps the gradient and costs at most 0.001 nats on a
+    28 x 28 image.
     """
 
-    squeeze = 1e-6
+    margin = 1e-6
 
     def mean(self, decoded: Tensor) -> Tensor:
-        """Decoder output to pixel means, `batch x channels x height x width`."""
+        """Pixel means, the sigmoid of the decoder's output, `batch x channels x height x width`."""
         return torch.sigmoid(decoded)
 
     def log_prob(self, x: Tensor, mean: Tensor) -> Tensor:
-        """log p(x | mean) in nats, one for each mean; see `for_each_mean`."""
-        x, mean = for_each_mean(x, mean)
-        p = mean.mul(1 - 2 * self.squeeze).add_(self.squeeze)
-        # Written out, because torch's binary_cross_entropy raises on a mean that is not a number; the training loop
-        # has the better message for that.
+        """log p(x | mean) in nats, `(batch * samples)`.
+
+        Args:
+            x: `batch x channels x height x width`.
+            mean: one mean or several per image, image-major, `(batch * samples) x channels x height x width`.
+        """
+        x, mean = _broadcastable(x, mean)
+        p = mean.mul(1 - 2 * self.margin).add_(self.margin)
+        # Not torch's binary_cross_entropy: it raises on NaN, which the training loop reports with a better message.
         return torch.lerp(torch.log1p(-p), torch.log(p), x).flatten(2).sum(2).flatten()
 
 
 class GaussianPixels(nn.Module):
-    """Pixels as N(mean, variance) with one variance for all pixels, learned unless it is given.
+    """Gaussian pixels N(mean, variance) with one variance for all pixels.
 
-    The variance is never warped: zeros warped in from outside would make displaced borders earn likelihood.
+    The variance is not warped with the mean: zero padding of a variance would reward displaced borders.
+
+    Args:
+        variance: fixed at this value; None learns it, starting at 0.1.
+
+    Raises:
+        InputError: a variance that is not positive.
     """
 
     def __init__(self, variance: float | None = None):
@@ -54,13 +59,19 @@ class GaussianPixels(nn.Module):
         self.log_variance = nn.Parameter(start, requires_grad=variance is None)
 
     def mean(self, decoded: Tensor) -> Tensor:
-        """Decoder output to pixel means: the identity."""
+        """Pixel means: the decoder's output itself, `batch x channels x height x width`."""
         return decoded
 
     def log_prob(self, x: Tensor, mean: Tensor) -> Tensor:
-        """log p(x | mean) in nats, one for each mean; see `for_each_mean`."""
-        x, mean = for_each_mean(x, mean)
+        """log p(x | mean) in nats, `(batch * samples)`.
+
+        Args:
+            x: `batch x channels x height x width`.
+            mean: one mean or several per image, image-major, `(batch * samples) x channels x height x width`.
+        """
+        x, mean = _broadcastable(x, mean)
         return gaussian_log_prob(x, mean, self.log_variance).flatten(2).sum(2).flatten()
 
 
+# Name -> class.
 LIKELIHOODS = {"bernoulli": Bernoulli, "gaussian": GaussianPixels}

@@ -1,6 +1,6 @@
-"""Training objectives: functions of a model's output, so that any architecture can be trained by any of them.
+"""Training objectives: losses of a model's output, so that any objective can train any architecture.
 
-All start from the evidence lower bound, ELBO = E_q[log p(x | z)] - KL(q(z | x) || p(z)), in nats per image, averaged
+All are built on the evidence lower bound, ELBO = E_q[log p(x | z)] - KL(q(z | x) || p(z)), in nats per image, averaged
 over the batch, and return the loss to minimise::
 
     elbo      -ELBO
@@ -10,15 +10,15 @@ over the batch, and return the loss to minimise::
               with C = Cov(mu) + mean(diag sigma^2), the covariance of the aggregate posterior
     capacity  reconstruction + gamma |KL - C|, C growing from 0 to capacity   (Burgess et al., 2018)
 
-Some are made for one model, which computes the terms that they need::
+Three belong to one model each, which computes the terms that they need::
 
-    factor       -ELBO + gamma TC, TC by a discriminator, and the discriminator's loss   (Kim & Mnih, 2018)
+    factor       -ELBO + gamma TC, TC by a discriminator, plus the discriminator's loss   (Kim & Mnih, 2018)
     decremental  sum_i reconstruction_i + beta_i KL_i over DeVAE's stages
     difference   critic + 10 gradient penalty + generator + sample encoder + difference x contrastive loss of DiD
 
-`kl_weight` is the KL annealing: it scales everything but the reconstruction, the same way in every objective, and is
-one after the annealing and in every evaluation. `register_objective` adds an objective, under a name and with the
-default values of its own numbers, its strengths.
+`kl_weight` is the weight of KL annealing: it scales all regularisation terms, and is 1 after the annealing and in
+evaluation. In `capacity` it scales the capacity instead. The strengths of an objective are its own hyperparameters, for
+instance beta. `register_objective` adds an objective.
 """
 
 from collections.abc import Callable
@@ -29,17 +29,18 @@ from torch import Tensor
 
 from vitae.models.base import Output
 from vitae.models.gaussian import Gaussian
+from vitae.support.errors import InputError
 from vitae.support.registry import Registry
 
 
 @dataclass(frozen=True)
 class Objective:
-    """An objective with its numbers.
+    """A loss and its hyperparameters.
 
     Attributes:
         loss: `(output, *, kl_weight, **strengths) -> scalar`, in nats per image.
-        strengths: default value of each number that the loss takes beside `kl_weight`.
-        help: what each of them means, for the command line.
+        strengths: default of each hyperparameter that the loss takes beside `kl_weight`.
+        help: description of each strength, for the command line.
     """
 
     loss: Callable[..., Tensor]
@@ -54,7 +55,10 @@ def register_objective(name: str, **strengths: float | tuple[float, str]) -> Cal
     """Decorator: register a loss `(output, *, kl_weight=1.0, **strengths) -> scalar` as an objective.
 
     Args:
-        strengths: the default of each number that the loss takes, alone or with a text for `--help`.
+        strengths: the default of each hyperparameter of the loss, alone or with its description for `--help`.
+
+    Raises:
+        InputError: the name is not allowed or taken.
 
     Example::
 
@@ -85,32 +89,32 @@ def elbo_per_image(output: Output) -> Tensor:
 # Default strengths are values in common use on other data (Locatello et al., 2019, and the papers above).
 @register_objective("elbo")
 def elbo(output: Output, *, kl_weight: float = 1.0) -> Tensor:
-    """-ELBO, the loss of the plain VAE and of VITAE."""
+    """-ELBO: the loss of the VAE and of VITAE."""
     return -(output.log_likelihood - kl_weight * kl_to_prior(output)).mean()
 
 
 @register_objective("beta", beta=(4.0, "weight of the KL"))
 def beta(output: Output, *, beta: float, kl_weight: float = 1.0) -> Tensor:
-    """The ELBO with its KL multiplied by beta; beta = 1 is the ELBO."""
+    """-ELBO with the KL multiplied by beta (Higgins et al., 2017); beta = 1 is -ELBO."""
     return elbo(output, kl_weight=kl_weight * beta)
 
 
 @register_objective("beta-tc", beta=(6.0, "weight of the total correlation"))
 def beta_tc(output: Output, *, beta: float, kl_weight: float = 1.0) -> Tensor:
-    """The ELBO with its total correlation, over all latent spaces together, multiplied by beta; 1 is the ELBO."""
+    """-ELBO + (beta - 1) TC over all latent spaces jointly (Chen et al., 2018); beta = 1 is -ELBO."""
     correlation = output.latents.joint().total_correlation(output.latents.joint_sample())
     return elbo(output, kl_weight=kl_weight) + kl_weight * (beta - 1) * correlation
 
 
 def aggregate_covariance(posterior: Gaussian) -> Tensor:
-    """Covariance of the aggregate posterior of a batch, Cov(mu) + mean(diag sigma^2), `d x d`."""
+    """Covariance of the aggregate posterior of a batch, Cov(mu) + mean(diag sigma^2), `latents x latents`."""
     centred = posterior.mean - posterior.mean.mean(0)
     return centred.T @ centred / len(centred) + torch.diag(posterior.log_variance.exp().mean(0))
 
 
 @register_objective("dip-ii", dip_lambda=(10.0, "weight of the aggregate covariance's distance from the identity"))
 def dip_ii(output: Output, *, dip_lambda: float, kl_weight: float = 1.0) -> Tensor:
-    """The ELBO with the aggregate covariance pulled to the identity; 0 is the ELBO."""
+    """-ELBO + dip_lambda times the squared distance of the aggregate covariance from I (Kumar et al., 2018)."""
     covariance = aggregate_covariance(output.latents.joint())
     distance = ((covariance - torch.eye(len(covariance)).to(covariance)) ** 2).sum()
     return elbo(output, kl_weight=kl_weight) + kl_weight * dip_lambda * distance
@@ -119,47 +123,56 @@ def dip_ii(output: Output, *, dip_lambda: float, kl_weight: float = 1.0) -> Tens
 @register_objective(
     "capacity",
     gamma=(100.0, "weight of the distance of the KL from its capacity"),
-    capacity=(25.0, "nats that the KL may grow to"),
+    capacity=(25.0, "KL at the end of KL annealing, in nats"),
 )
 def capacity(output: Output, *, gamma: float, capacity: float, kl_weight: float = 1.0) -> Tensor:
-    """The KL held at a capacity in nats that grows with the warm-up, from 0 to `capacity`, by a penalty gamma a nat."""
-    held = (kl_to_prior(output).mean() - kl_weight * capacity).abs()
-    return gamma * held - output.log_likelihood.mean()
+    """Reconstruction + gamma |KL - C| (Burgess et al., 2018); KL annealing raises C from 0 to `capacity`, in nats."""
+    distance = (kl_to_prior(output).mean() - kl_weight * capacity).abs()
+    return gamma * distance - output.log_likelihood.mean()
 
 
 @register_objective("factor", gamma=(35.0, "weight of the total correlation"))
 def factor(output: Output, *, gamma: float, kl_weight: float = 1.0) -> Tensor:
-    """The ELBO with the discriminator's total correlation added gamma times, and the discriminator's own loss."""
-    held = kl_weight * gamma * output.terms["total_correlation"]
-    return elbo(output, kl_weight=kl_weight) + held + output.terms["discriminator"]
+    """-ELBO + gamma TC, with FactorVAE's estimate of the TC, plus the loss of its discriminator (Kim & Mnih, 2018)."""
+    penalty = kl_weight * gamma * output.terms["total_correlation"]
+    return elbo(output, kl_weight=kl_weight) + penalty + output.terms["discriminator"]
 
 
 @register_objective(
     "decremental",
-    beta_1=(1.0, "weight of the KL of DeVAE's widest stage"),
-    beta_2=(10.0, "of its second stage"),
-    beta_3=(40.0, "of its third stage"),
+    beta_1=(1.0, "weight of the KL in DeVAE's first and widest stage"),
+    beta_2=(10.0, "weight of the KL in DeVAE's second stage"),
+    beta_3=(40.0, "weight of the KL in DeVAE's third stage"),
 )
 @register_objective("decremental-2", beta_1=1.0, beta_2=40.0)
 def decremental(output: Output, *, kl_weight: float = 1.0, **betas: float) -> Tensor:
-    """The sum over DeVAE's spaces, the widest first, of `beta`, each with its own: beta_1, beta_2, ..."""
-    passes = (output, *output.further)
-    weights = [betas[f"beta_{number}"] for number in range(1, len(passes) + 1)]
-    return sum(beta(each, beta=weight, kl_weight=kl_weight) for each, weight in zip(passes, weights, strict=True))
+    """The sum of the `beta` losses of DeVAE's stages, the widest first, with weights beta_1, beta_2, ...
+
+    Raises:
+        InputError: the betas are not one per stage.
+    """
+    stages = (output, *output.extra_passes)
+    names = [f"beta_{number}" for number in range(1, len(stages) + 1)]
+    if betas.keys() != set(names):
+        raise InputError(
+            f"a model with {len(stages)} stages needs as many betas ({', '.join(names)}), got "
+            f"{', '.join(sorted(betas)) or 'none'}: choose an objective with one beta per stage."
+        )
+    return sum(beta(stage, beta=betas[name], kl_weight=kl_weight) for stage, name in zip(stages, names, strict=True))
 
 
-# As in every WGAN with a gradient penalty (Gulrajani et al., 2017).
-_PENALTY = 10.0
+# Weight of the gradient penalty (Gulrajani et al., 2017).
+_GRADIENT_PENALTY = 10.0
 
 
 @register_objective(
     "difference",
     difference=(1.0, "weight of DiD's contrastive loss"),
-    independence=(0.0, "weight of the total correlation that can replace it"),
+    independence=(0.0, "weight of the total correlation in DiD, for comparison with the contrastive loss"),
 )
 def difference(output: Output, *, difference: float, independence: float, kl_weight: float = 1.0) -> Tensor:
-    """DiD's losses together; `independence` weighs the total correlation, which is there to be compared with."""
+    """The sum of DiD's losses; `independence` weights the total correlation, an alternative to the contrastive loss."""
     terms = output.terms
-    adversaries = terms["critic"] + _PENALTY * terms["penalty"] + terms["generator"]
-    held = difference * terms["difference"] + independence * terms["total_correlation"]
-    return adversaries + terms["encoder"] + kl_weight * held
+    adversarial = terms["critic"] + _GRADIENT_PENALTY * terms["penalty"] + terms["generator"]
+    disentangling = difference * terms["difference"] + independence * terms["total_correlation"]
+    return adversarial + terms["encoder"] + kl_weight * disentangling

@@ -1,4 +1,4 @@
-"""decoder_P: from perspective latents to the parameters of a transformation."""
+"""decoder_P: maps perspective latents to the parameters gamma of a transformation."""
 
 import torch
 from torch import Tensor, nn
@@ -9,8 +9,8 @@ from vitae.support.errors import InputError
 PERSPECTIVE_DECODERS = ("generators", "generators+hidden", "linear", "hidden")
 
 
-def _near_zero(layer: nn.Linear, scale: float) -> nn.Linear:
-    """A layer with `scale` times its usual weights, and no bias."""
+def _scaled_down(layer: nn.Linear, scale: float) -> nn.Linear:
+    """Multiply a layer's initial weights by `scale` and set its bias to zero, in place."""
     with torch.no_grad():
         layer.weight.mul_(scale)
         layer.bias.zero_()
@@ -18,16 +18,23 @@ def _near_zero(layer: nn.Linear, scale: float) -> nn.Linear:
 
 
 class ParameterDecoder(nn.Module):
-    """decoder_P: from perspective latents to the parameters gamma of a transformation, `batch x dim`.
+    """Maps perspective latents, `batch x latents`, to parameters of a transformation, `batch x dim`.
 
-    The last layer starts `start` times smaller than usual and without a bias, so that training begins near the
-    identity: a large random warp at the start throws digits out of the frame, and the model then learns to
-    explain everything by appearance. No parameter goes beyond `limit`, which a tanh sees to; None is no limit.
+    The initial transformation is near the identity. A large random warp moves digits out of the frame, and the model
+    then learns to explain everything by appearance.
 
-    Given `generators`, `n x dim`, gamma is the sum of two parts: a linear map in which each latent starts as one of
-    them, `start` times as much at one standard deviation (latents beyond the n-th start at random), and, if there are
-    hidden layers, their output, which starts at zero. Where two motions are known equally well the ELBO costs the same
-    whichever way they share two axes, so that a training has no reason to leave the axes it starts with.
+    With `generators`, gamma is the sum of a linear map, in which each latent starts as one generator, and, if there are
+    hidden layers, their output, which starts at zero. The ELBO does not prefer any rotation of two latents whose
+    motions are inferred equally well, so training tends to keep the initial axes.
+
+    Args:
+        latents: dimension of z_P.
+        dim: number of parameters of the transformation.
+        hidden: widths of the hidden layers.
+        start: scale of the initial map: the last layer has this fraction of its usual weights and no bias, and a latent
+            of one moves this far along its generator.
+        limit: bound on each parameter, enforced by a tanh; None for no bound.
+        generators: named motions of the transformation, `n x dim`. Latents beyond the n-th start at random.
 
     Raises:
         InputError: no latents, or generators of another size than `dim`.
@@ -47,15 +54,15 @@ class ParameterDecoder(nn.Module):
             raise InputError(f"generators must be n x {dim}, got {' x '.join(map(str, generators.shape))}.")
         self.limit = limit
         self.motions = self.layers = None
-        bends = hidden_layers([latents, *hidden])
-        if generators is None or bends:
-            self.layers = nn.Sequential(*bends, _near_zero(nn.Linear([latents, *hidden][-1], dim), start))
+        nonlinear = hidden_layers([latents, *hidden])
+        if generators is None or nonlinear:
+            self.layers = nn.Sequential(*nonlinear, _scaled_down(nn.Linear([latents, *hidden][-1], dim), start))
         if generators is not None:
-            self.motions = _near_zero(nn.Linear(latents, dim), start)
-            followed = generators[:latents]
+            self.motions = _scaled_down(nn.Linear(latents, dim), start)
+            assigned = generators[:latents]
             with torch.no_grad():
-                self.motions.weight[:, : len(followed)] = start * followed.T
-                if bends:
+                self.motions.weight[:, : len(assigned)] = start * assigned.T
+                if nonlinear:
                     self.layers[-1].weight.zero_()
 
     def forward(self, z: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The variational autoencoder: z ~ N(0, I), x ~ p(x | decoder(z)), q(z | x) a diagonal Gaussian (poster, [2])."""
+"""The variational autoencoder (Kingma & Welling, 2014): z ~ N(0, I), x ~ p(x | decoder(z)), q(z | x) is Gaussian."""
 
 from torch import Tensor, nn
 
@@ -7,7 +7,14 @@ from vitae.support.randomness import Noise
 
 
 class VAE(GenerativeModel):
-    """One latent space, `z`. With another objective it is a beta-VAE, a beta-TCVAE or a DIP-VAE."""
+    """One latent space, `z`. Trained with other objectives it is a beta-VAE, beta-TCVAE or DIP-VAE.
+
+    Args:
+        encoder: images -> `Gaussian`, `batch x latents`.
+        decoder: `batch x latents` -> unbounded images.
+        likelihood: see `vitae.models.likelihoods`.
+        latents: dimension of z.
+    """
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, likelihood: nn.Module, latents: int):
         super().__init__()

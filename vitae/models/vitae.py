@@ -1,10 +1,10 @@
-"""VITAE, the variationally inferred transformational autoencoder (poster, "Architecture").
+"""VITAE, the variationally inferred transformational autoencoder (Detlefsen & Hauberg, 2019).
 
-Generative story: z_A, z_P ~ N(0, I); x_tilde = decoder_A(z_A); gamma = decoder_P(z_P); x = T_gamma(x_tilde).
+Generative model: z_A, z_P ~ N(0, I); x_tilde = decoder_A(z_A); gamma = decoder_P(z_P); x = T_gamma(x_tilde).
 
-Inference comes in two variants. U-VITAE (unconditional) reads both spaces from the image, q(z_P | x) q(z_A | x).
-C-VITAE (conditional) first undoes the perspective it has just inferred and reads appearance from what remains,
-`q(z_P | x) q(z_A | T_-gamma(x))` with gamma = decoder_P(z_P): the encoder mirrors the decoder.
+There are two inference models. U-VITAE (unconditional) infers both latents from the image, q(z_P | x) q(z_A | x).
+C-VITAE (conditional) infers appearance from the image with the inferred perspective undone,
+q(z_P | x) q(z_A | T_-gamma(x)) with gamma = decoder_P(z_P), so that inference mirrors generation.
 """
 
 from torch import Tensor, nn
@@ -15,7 +15,18 @@ from vitae.transforms import Transformation
 
 
 class VITAE(GenerativeModel):
-    """Two latent spaces, `z_A` for appearance and `z_P` for perspective, tied by a spatial transformer."""
+    """Two latent spaces, appearance `z_A` and perspective `z_P`, combined by a spatial transformer.
+
+    Args:
+        encoder_A: images -> q(z_A | .), a `Gaussian`, `batch x d_A`.
+        encoder_P: images -> q(z_P | x), a `Gaussian`, `batch x d_P`.
+        decoder_A: z_A -> unbounded images.
+        decoder_P: z_P -> gamma, `batch x transformation.dim`.
+        transformation: T_gamma.
+        likelihood: see `vitae.models.likelihoods`.
+        spaces: the dimensions, `{"z_A": d_A, "z_P": d_P}`.
+        conditional: C-VITAE if true, else U-VITAE.
+    """
 
     def __init__(
         self,
@@ -45,7 +56,7 @@ class VITAE(GenerativeModel):
         return Latents({"z_A": q_A, "z_P": q_P}, {"z_A": q_A.sample(noise), "z_P": z_P})
 
     def undo_perspective(self, x: Tensor, z_P: Tensor) -> Tensor:
-        """`T_-gamma(x)` with gamma = decoder_P(z_P): the image as the appearance encoder of C-VITAE sees it."""
+        """T_-gamma(x) with gamma = decoder_P(z_P), the input of C-VITAE's appearance encoder; same shape as `x`."""
         return self.transformation.warp(x, self.decoder_P(z_P), inverse=True)
 
     def decode(self, z: dict[str, Tensor]) -> Tensor:

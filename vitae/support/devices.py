@@ -1,4 +1,4 @@
-"""What a training or an evaluation runs on: device, precision of matrix products, and memory."""
+"""Device, precision of matrix products, and memory allocation of training and evaluation."""
 
 import contextlib
 import ctypes
@@ -13,10 +13,10 @@ PRECISIONS = ("float32", "tf32", "bf16")
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """`cpu`, `cuda`, `cuda:N`, or `auto`: the first GPU if there is one, else the CPU.
+    """The device of a name: `cpu`, `cuda`, `cuda:N`, or `auto`, the current GPU if there is one, else the CPU.
 
     Raises:
-        InputError: an unknown name, or a device that is not there.
+        InputError: an unknown name, or a device that does not exist.
     """
     kind, _, number = str(name).partition(":")
     require_known("device", name if number == "" or kind != "cuda" else kind, ("auto", "cpu", "cuda"))
@@ -25,17 +25,20 @@ def pick_device(name: str = "auto") -> torch.device:
     if kind == "cuda" and number and not (number.isdecimal() and int(number) < torch.cuda.device_count()):
         raise InputError(f"there is no device cuda:{number}: torch finds {torch.cuda.device_count()} GPU(s).")
     if kind == "cuda" and not torch.cuda.is_available():
-        raise InputError("device cuda was asked for, but torch finds no GPU: use --device cpu.")
+        raise InputError("device cuda needs a GPU, but torch finds no GPU: use --device cpu.")
     return torch.device(f"{kind}:{number}" if number else kind)
 
 
 @contextlib.contextmanager
 def precision(name: str, device: torch.device) -> Iterator[None]:
-    """How matrix products are computed inside the context. Everything else, and everything stored, is float32.
+    """Context: the precision of matrix products. Everything else is computed and stored in float32.
 
     Args:
         name: `float32`; `bf16`, which computes the networks in bfloat16; or `tf32`, which rounds the factors of a
-            product to 10 bits on GPUs that can, and changes nothing elsewhere. tf32 is set by the caller, see `tf32`.
+            product to 10 bits on GPUs that support it. This context does not switch TF32 on; see `tf32`.
+
+    Raises:
+        InputError: an unknown name.
     """
     require_known("precision", name, PRECISIONS)
     if name == "bf16":
@@ -47,7 +50,7 @@ def precision(name: str, device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def tf32(enabled: bool) -> Iterator[None]:
-    """Allow TF32 inside the context. The setting belongs to the whole process, so threads must not change it."""
+    """Context: allow TF32 if enabled. The setting is global to the process, so only the main thread may change it."""
     before = torch.get_float32_matmul_precision()
     if enabled:
         torch.set_float32_matmul_precision("high")
@@ -62,10 +65,10 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # mallopt's constants in glibc
 
 @cache
 def keep_freed_memory() -> None:
-    """Keep freed memory in the process, so that each step does not ask the system for the same pages again.
+    """Make glibc keep freed memory, so that each step does not request the same pages from the kernel again.
 
-    glibc returns large blocks to the system at once, and getting them back costs a page fault for every 4 KiB. Other C
-    libraries are left as they are.
+    By default glibc returns large blocks to the kernel at once, and allocating them again costs a page fault per 4 KiB.
+    No effect with other C libraries.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt

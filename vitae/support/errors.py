@@ -1,4 +1,4 @@
-"""The one kind of error that is the user's to mend: a single sentence, exit code 2 on the command line."""
+"""Errors that users can fix themselves: one sentence each, and exit code 2 on the command line."""
 
 import difflib
 import functools
@@ -8,22 +8,22 @@ from collections.abc import Callable, Iterable
 
 
 class InputError(ValueError):
-    """What was asked for cannot be done as asked; the message says what, where and what to do instead."""
+    """A request that cannot be fulfilled; the message says what is wrong, where, and what to do instead."""
 
 
 class NotFiniteError(InputError):
-    """A number that has to be finite is not; in training, a sign that it has diverged."""
+    """A number that must be finite is infinite or NaN; in training this means that the run has diverged."""
 
 
 def reason(error: Exception) -> str:
-    """The first line of what an error says, or its kind if it says nothing: to be part of a sentence."""
+    """The first line of an error's message without its final punctuation, or its class if it has no message."""
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".:")
 
 
 def require_number(name: str, value, smallest: float, *, whole: bool = False) -> None:
-    """Refuse what is no number, not finite, below `smallest`, beyond 2^62, or not whole where it has to be.
+    """Refuse a value that is not a number from `smallest` to 2^62, or not a whole number where one is required.
 
-    Numbers of numpy are numbers.
+    Python's and numpy's numbers are accepted, booleans are not.
 
     Raises:
         InputError: naming the setting and the value.
@@ -39,30 +39,30 @@ def require_known(kind: str, name: str, known: Iterable[str]) -> str:
     """Return `name` if it is one of `known`.
 
     Raises:
-        InputError: naming the nearest known name, if one is near, and all of them.
+        InputError: the message suggests the closest known name, if one is close, and lists all.
     """
     known = list(known)
     if name in known:
         return name
-    near = difflib.get_close_matches(str(name), known, n=1)
-    hint = f" Did you mean '{near[0]}'?" if near else ""
+    close = difflib.get_close_matches(str(name), known, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
     raise InputError(f"unknown {kind} '{name}'.{hint} Known: {', '.join(known)}.")
 
 
-def said_plainly(work: Callable) -> Callable:
-    """Turn what the machine refuses, a file or memory, into one sentence."""
+def system_errors_as_input_errors(function: Callable) -> Callable:
+    """Decorator: raise `InputError` where the function fails on a file, or for lack of memory."""
 
-    @functools.wraps(work)
-    def worked(*arguments, **settings):
+    @functools.wraps(function)
+    def wrapped(*arguments, **settings):
         try:
-            return work(*arguments, **settings)
+            return function(*arguments, **settings)
         except OSError as error:
             where = error.filename if error.filename is not None else "a file"
-            raise InputError(f"{where} cannot be used: {(error.strerror or reason(error)).lower()}.") from None
+            raise InputError(f"cannot use {where}: {(error.strerror or reason(error)).lower()}.") from None
         except (MemoryError, RuntimeError) as error:
-            # torch says it in these words; its other runtime errors are no matter of memory.
+            # torch has no class of its own for this error on a CPU, only these messages.
             if isinstance(error, RuntimeError) and not re.search(r"not enough memory|allocate memory", str(error)):
                 raise
-            raise InputError("that does not fit into this machine's memory: ask for fewer or smaller images.") from None
+            raise InputError("the images do not fit into memory: ask for fewer or smaller images.") from None
 
-    return worked
+    return wrapped

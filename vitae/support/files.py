@@ -1,6 +1,6 @@
-"""Writing so that a crash leaves the old file or the new one, never half of one; and files of tensors read back.
+"""Atomic writing, so that a crash leaves the old file or the new one; and reading of arrays and tensors.
 
-Tensors are kept as safetensors: a table of names, shapes and bytes, which can be loaded without running anything.
+Tensors are stored as safetensors, which can be loaded without executing code.
 """
 
 import contextlib
@@ -21,18 +21,19 @@ from vitae.support.errors import InputError, reason
 
 
 class DiskFullError(InputError):
-    """There is no space left to write to."""
+    """The disk or the quota is full."""
 
 
 @contextlib.contextmanager
-def _replacing(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
-    """A temporary neighbour of `path`, open for writing, that is renamed into place when all is written.
+def _atomic_writer(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
+    """A temporary file beside `path`, open for writing, that is renamed to `path` when the context ends.
 
     Args:
-        previous: where to keep what was at `path` before.
+        previous: where to move the file that was at `path` before; None replaces it.
 
     Raises:
-        InputError: the disk is full or the folder cannot be written; what was at `path` before is still there.
+        DiskFullError: the disk or quota is full; the file that was at `path` before is still there.
+        InputError: the folder cannot be written; the file that was at `path` before is still there.
     """
     temporary = None
     try:
@@ -59,11 +60,11 @@ def _replacing(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
                 temporary.unlink(missing_ok=True)
 
 
-def picture_kind(path: Path) -> str:
-    """png or svg, by a file's name.
+def image_format(path: Path) -> str:
+    """The format that a file's extension names, png or svg.
 
     Raises:
-        InputError: another extension.
+        InputError: any other extension.
     """
     extension = path.suffix.lower().lstrip(".")
     if extension not in ("png", "svg"):
@@ -72,80 +73,89 @@ def picture_kind(path: Path) -> str:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write bytes atomically; raises as `_replacing`."""
-    with _replacing(path) as file:
+    """Write bytes atomically.
+
+    Raises:
+        InputError: the file cannot be written; a previous one is still there.
+    """
+    with _atomic_writer(path) as file:
         file.write(content)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text atomically; raises as `write_bytes`."""
     write_bytes(path, text.encode())
 
 
 def require_writable(path: Path) -> None:
-    """Fail before the work rather than after it.
+    """Check that a file can be written, before the work of computing its content.
 
     Raises:
-        InputError: a file could not be written at `path`.
+        InputError: it cannot be written.
     """
     if path.is_dir() or not path.name.strip("."):
         raise InputError(f"cannot write {path}: is a directory; name a file.")
     probe = path.with_name(f".{path.name}.writable")
     write_text(probe, "")
-    # Another run of the same name may have been here at the same time.
+    # missing_ok: another process may check the same path at the same time.
     probe.unlink(missing_ok=True)
 
 
-def write_tensors(path: Path, tensors: dict[str, Tensor], stated: dict, previous: Path | None = None) -> None:
-    """Write tensors and plain values beside them atomically, as safetensors.
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict, previous: Path | None = None) -> None:
+    """Write tensors and metadata atomically, as safetensors; raises as `write_bytes`.
 
     Args:
-        stated: whatever JSON can say.
-        previous: where to keep the file that was there before.
+        metadata: anything that JSON can represent.
+        previous: where to move the file that was there before; None replaces it.
     """
     on_host = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = safetensors.torch.save(on_host, {_STATED: json.dumps(stated)})
-    with _replacing(path, previous) as file:
+    content = safetensors.torch.save(on_host, {_METADATA_KEY: json.dumps(metadata)})
+    with _atomic_writer(path, previous) as file:
         file.write(content)
 
 
-# The key of a safetensors header, whose values are text, under which plain values stand as JSON.
-_STATED = "vitae"
+# The key of the safetensors header that holds the metadata, as JSON, since the header's values are strings.
+_METADATA_KEY = "vitae"
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[tuple]:
     try:
         with safetensors.safe_open(path, "pt") as file:
-            stated = json.loads((file.metadata() or {})[_STATED])
-            if not isinstance(stated, dict):
+            metadata = json.loads((file.metadata() or {})[_METADATA_KEY])
+            if not isinstance(metadata, dict):
                 raise ValueError
-            yield file, stated
+            yield file, metadata
     except FileNotFoundError:
         raise
     except (safetensors.SafetensorError, OSError, KeyError, ValueError) as error:
-        raise InputError(f"{path} is damaged, or not of vitae ({type(error).__name__})") from None
+        raise InputError(f"{path} is damaged, or was not written by vitae ({type(error).__name__})") from None
 
 
-def read_stated(path: Path) -> dict:
-    """The plain values of a file of tensors; raises as `read_tensors`."""
-    with _opened(path) as (_, stated):
-        return stated
+def read_metadata(path: Path) -> dict:
+    """The metadata of a file of tensors, without its tensors; raises as `read_tensors`."""
+    with _opened(path) as (_, metadata):
+        return metadata
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """The tensors and the plain values of a file; loading never runs code.
+    """The tensors and the metadata of a file; loading executes no code.
 
     Raises:
-        FileNotFoundError: there is none.
-        InputError: the file is damaged or holds something else.
+        FileNotFoundError: there is no such file.
+        InputError: the file is damaged, or was not written by `write_tensors`; the message has no final full stop, so
+            that callers can append advice.
     """
-    with _opened(path) as (file, stated):
-        return {name: file.get_tensor(name) for name in file.keys()}, stated  # noqa: SIM118 (not a dictionary)
+    with _opened(path) as (file, metadata):
+        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118 (not a dictionary)
 
 
 def append_line(path: Path, text: str) -> None:
-    """Add a line to a text file; raises as `_replacing`."""
+    """Append a line to a UTF-8 text file.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "a", encoding="utf-8") as file:
@@ -155,32 +165,32 @@ def append_line(path: Path, text: str) -> None:
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    """Write one array atomically, for `np.load(..., mmap_mode="r")`."""
-    with _replacing(path) as file:
+    """Write one array as `.npy` atomically, for `np.load(..., mmap_mode="r")`; raises as `write_bytes`."""
+    with _atomic_writer(path) as file:
         np.lib.format.write_array(file, array, allow_pickle=False)
 
 
 def write_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Write a compressed `.npz` atomically, the same bytes for the same arrays."""
-    with _replacing(path) as file:
+    """Write arrays as a compressed `.npz` atomically, equal bytes for equal arrays; raises as `write_bytes`."""
+    with _atomic_writer(path) as file:
         np.savez_compressed(file, **arrays)
 
 
 def read_arrays(path: Path, required: Sequence[str] = (), others: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """The arrays of an `.npz`, by name; loading never runs code.
+    """The arrays of an `.npz`, by name; loading executes no code.
 
     Args:
-        required: arrays that must be there.
-        others: arrays that are read if they are there; None for all.
+        required: names of arrays that the file must hold.
+        others: names of optional arrays; None reads all arrays.
 
     Raises:
-        InputError: there is no such file, it is none, it lacks an array, or one of those holds Python objects.
+        InputError: the file is missing, is not an `.npz`, lacks an array, or an array holds Python objects.
     """
     try:
         with open(path, "rb") as file:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} holds a single array and no names: write it with np.savez.")
+                raise InputError(f"{path} holds a single array without a name: write it with np.savez.")
             if absent := [name for name in required if name not in archive.files]:
                 held = ", ".join(archive.files) or "nothing"
                 raise InputError(f"{path} lacks {' and '.join(absent)}: it holds {held}.")
@@ -191,10 +201,10 @@ def read_arrays(path: Path, required: Sequence[str] = (), others: Sequence[str] 
     except InputError:
         raise
     except MemoryError:
-        raise InputError(f"the arrays of {path} do not fit into this machine's memory.") from None
+        raise InputError(f"the arrays of {path} do not fit into memory: store fewer points.") from None
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {(error.strerror or reason(error)).lower()}.") from None
-    except Exception as error:  # a damaged archive can make any of its readers fail in any way
+        raise InputError(f"cannot read {path}: {(error.strerror or reason(error)).lower()}.") from None
+    except Exception as error:  # numpy raises many kinds of errors on damaged archives
         raise InputError(
-            f"{path} cannot be read as arrays ({reason(error)}): write numbers and text with np.savez, no objects."
+            f"cannot read arrays from {path} ({reason(error)}): write arrays of numbers or text with np.savez."
         ) from None

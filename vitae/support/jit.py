@@ -1,4 +1,4 @@
-"""numba, set so that equal input gives equal bits on any machine."""
+"""numba, configured so that equal inputs give equal bits on every machine."""
 
 from collections.abc import Callable
 
@@ -8,17 +8,18 @@ try:
     from numba import njit
 except ImportError:
     raise InputError(
-        "rendering images and boosting trees need numba, which is not installed: run 'pip install numba', or take data "
-        "from files of yours with --data-root."
+        "rendering and boosted trees need numba, which is not installed: run 'pip install numba', or load your own "
+        "images with --data-root."
     ) from None
 
 
 def compiled(function: Callable) -> Callable:
-    """Compile without fast mathematics, which would let the result depend on the machine; keep it on disk if possible.
+    """Decorator: compile a function, without the interpreter's lock, and cache the result on disk if possible.
 
-    numba notices a change only in the file of the function itself, so a compiled function calls none of another file.
+    Without fast mathematics, since its results differ between machines. numba's cache only detects changes in the file
+    of the function itself, so a compiled function must not call functions of other files.
     """
     try:
         return njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError:  # there is no folder in which numba could keep it
+    except RuntimeError:  # numba finds no writable folder for its cache
         return njit(nogil=True, error_model="numpy")(function)

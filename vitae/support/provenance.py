@@ -1,4 +1,4 @@
-"""TODO support.provenance."""
+"""Provenance of a result: commit, versions and device."""
 
 import platform
 import subprocess
@@ -12,7 +12,7 @@ import torch
 
 @cache
 def commit() -> str:
-    """The commit of the clone that runs, with a + where package or notebooks differ from it; `unknown` elsewhere."""
+    """The clone's commit, with a + if package or notebooks have uncommitted changes; `unknown` outside a clone."""
     clone = Path(__file__).resolve().parents[2]
 
     def git(*arguments: str) -> str:
@@ -30,7 +30,7 @@ def commit() -> str:
 
 
 def environment(device: torch.device) -> dict:
-    """Versions, device and commit, as they stand in a record."""
+    """Versions, device and commit, as stored in records."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "versions": {

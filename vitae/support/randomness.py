@@ -1,8 +1,8 @@
-"""Every random number is a function of (seed, purpose, position): nothing to store, nothing to restore.
+"""Random numbers as a function of (seed, purpose, position), without any generator state to save.
 
-A training step draws its noise from a stream named by the seed and the step's number, an epoch draws its order
-and its perspectives from a stream named by the seed and the epoch's number. So a run that was killed and resumed
-sees the same numbers as one that was not, without saving the state of any generator.
+Each training step draws its noise from a stream named by the seed and the step's number, and each epoch draws its order
+and perspectives from a stream named by the seed and the epoch's number. An interrupted and resumed run therefore sees
+the same numbers as an uninterrupted one.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def stream(seed: int, purpose: str, *position: int) -> int:
-    """The 63-bit seed of one named stream, for instance `stream(0, "noise", 1200)`."""
+    """The 63-bit seed of a named stream, for instance `stream(0, "noise", 1200)`."""
     name = repr((int(seed), purpose, *map(int, position))).encode()
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little") >> 1
 
@@ -23,26 +23,26 @@ def generator(device: torch.device | str, seed: int, purpose: str, *position: in
     return torch.Generator(device=device).manual_seed(stream(seed, purpose, *position))
 
 
-class Drawn:
-    """Noise drawn beforehand, handed out piece by piece.
+class PredrawnNoise:
+    """Noise drawn before the forward pass, returned tensor by tensor.
 
-    With it a model is a function of tensors alone, which can be batched over runs and recorded as a CUDA graph; one
-    that draws from a generator can be neither.
+    It makes a model a pure function of tensors, which can be batched over runs by `vmap` and captured as a CUDA graph;
+    neither works with a generator.
     """
 
     def __init__(self, pieces: Iterable[Tensor]):
         self._pieces = iter(pieces)
 
-    def like(self, tensor: Tensor) -> Tensor:
-        """The next piece, of the shape of a tensor."""
+    def next_like(self, tensor: Tensor) -> Tensor:
+        """The next tensor, which was drawn in the shape of `tensor`."""
         return next(self._pieces)
 
 
-Noise = torch.Generator | Drawn
+Noise = torch.Generator | PredrawnNoise
 
 
 def normal(like: Tensor, noise: Noise) -> Tensor:
-    """Standard normal numbers in the shape of a tensor, from a generator or from what was drawn beforehand."""
-    if isinstance(noise, Drawn):
-        return noise.like(like)
+    """Standard normal noise in the shape of a tensor, drawn from a generator or beforehand."""
+    if isinstance(noise, PredrawnNoise):
+        return noise.next_like(like)
     return torch.randn(like.shape, generator=noise, dtype=like.dtype, device=like.device)

@@ -1,4 +1,4 @@
-"""A parallel `map` in threads that share torch's cores."""
+"""A parallel `map` in threads that divide torch's threads among them."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -9,9 +9,9 @@ import torch
 
 @contextlib.contextmanager
 def thread_map(count: int) -> Iterator[Callable]:
-    """A `map` that calls in `count` threads, each with an equal share of torch's threads; plain `map` for one.
+    """A `map` in `count` threads, each with an equal share of torch's threads; the built-in `map` if `count` is one.
 
-    With small matrix products, two threads with one core each finish earlier than one thread with two cores.
+    For small matrix products, two threads with one core each are faster than one thread with two cores.
     """
     if count <= 1:
         yield map

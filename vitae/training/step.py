@@ -21,7 +21,7 @@ from vitae.models.base import GenerativeModel, Output
 from vitae.models.objectives import OBJECTIVES, elbo_per_image
 from vitae.support.devices import precision
 from vitae.support.errors import NotFiniteError
-from vitae.support.randomness import Drawn, generator
+from vitae.support.randomness import PredrawnNoise, generator
 from vitae.training.cuda_graph import GraphedFunction
 from vitae.training.schedule import Schedule
 
@@ -212,7 +212,7 @@ class RunGroup:
         with precision(self._precision, self.device):
             if len(self.runs) == 1:
                 strengths = {name: values[0] for name, values in self._strengths.items()}
-                output = self.runs[0].model(x[0], Drawn(piece[0] for piece in noise))
+                output = self.runs[0].model(x[0], PredrawnNoise(piece[0] for piece in noise))
                 losses, watched = (value[None] for value in self._losses(output, kl_weights[0], strengths))
             else:
                 arguments = (self._parameters, self._buffers, x, noise, kl_weights, self._strengths)
@@ -227,7 +227,7 @@ class RunGroup:
         return torch.cat([losses.detach()[None], watched.T.to(losses.dtype)])
 
     def _pass_of_one(self, parameters, buffers, x, noise, kl_weight, strengths) -> tuple[Tensor, Tensor]:
-        output = functional_call(self.runs[0].model, (parameters, buffers), (x, Drawn(noise)))
+        output = functional_call(self.runs[0].model, (parameters, buffers), (x, PredrawnNoise(noise)))
         return self._losses(output, kl_weight, strengths)
 
     def _losses(self, output: Output, kl_weight: Tensor, strengths: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -292,7 +292,7 @@ class RunGroup:
             own_images, own_noise = by_run[run.name]
             try:
                 with torch.no_grad(), precision(self._precision, self.device):
-                    run.model(as_floats(own_images), Drawn(own_noise))
+                    run.model(as_floats(own_images), PredrawnNoise(own_noise))
             except NotFiniteError:
                 run.progress.diverged = number
         self._drop_diverged()
@@ -311,12 +311,12 @@ class RunGroup:
             self._stack()
 
 
-class _ShapeRecorder(Drawn):
+class _ShapeRecorder(PredrawnNoise):
     """Records the shapes of the noise that a model asks for, and returns zeros."""
 
     def __init__(self):
         self.shapes: list[torch.Size] = []
 
-    def like(self, tensor: Tensor) -> Tensor:
+    def next_like(self, tensor: Tensor) -> Tensor:
         self.shapes.append(tensor.shape)
         return torch.zeros_like(tensor)

@@ -53,8 +53,8 @@ def plain_log_weights(model, x: Tensor, samples: int, noise: torch.Generator) ->
         q = model.encoder(copies)
         z = q.sample(noise)
         mean, parts = torch.sigmoid(model.decoder(z)), [(q, z)]
-    squeeze = model.likelihood.squeeze
-    mean = squeeze + (1 - 2 * squeeze) * mean
+    margin = model.likelihood.margin
+    mean = margin + (1 - 2 * margin) * mean
     weights = -F.binary_cross_entropy(mean, copies, reduction="none").sum((1, 2, 3))
     for q, z in parts:
         weights = weights + (gaussian_log_prob(z, 0.0, 0.0) - q.log_prob(z)).sum(1)

@@ -19,7 +19,7 @@ from PIL import Image
 from vitae.report.figures.style import STYLE
 from vitae.support import paths
 from vitae.support.errors import InputError, require_number
-from vitae.support.files import picture_kind, write_bytes, write_text
+from vitae.support.files import image_format, write_bytes, write_text
 from vitae.support.provenance import commit
 
 
@@ -181,7 +181,7 @@ def write_figure(figure: Figure, path: Path) -> None:
     Raises:
         InputError: the extension is another one, or the folder cannot be written.
     """
-    extension = picture_kind(path)
+    extension = image_format(path)
     picture = io.BytesIO()
     with plt.style.context(STYLE):
         figure.savefig(picture, format=extension, metadata={"Date": None} if extension == "svg" else {})

@@ -1,0 +1,30 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from vitae import InputError, configure
+from vitae.data import MNIST, Source
+from vitae.experiments.run_data import load_data
+
+
+def test_the_validation_split_is_the_last_tenth_of_the_training_images():
+    data = load_data(configure("mnist", "vae", "smoke", validation=True))
+    all_images = load_data(configure("mnist", "vae", "smoke"))
+    assert (len(data.train), len(data.held_out)) == (360, 40)
+    assert data.evaluated_on == "held-out training images"
+    assert torch.equal(data.train.upright, all_images.train.upright[:360])
+    np.testing.assert_array_equal(data.held_out.factor("digit"), all_images.train.digits[360:])
+
+
+def test_training_and_test_images_must_come_from_one_source(monkeypatch):
+    original = MNIST.load.__func__
+
+    def load(cls, split, **settings):
+        images = original(cls, split, **settings)
+        return images if split == "test" else dataclasses.replace(images, source=Source("download", "elsewhere"))
+
+    monkeypatch.setattr(MNIST, "load", classmethod(load))
+    with pytest.raises(InputError, match=r"training images are from download.* and test images from embedded"):
+        load_data(configure("mnist", "vae", "smoke"))
