@@ -8,7 +8,7 @@ import torch
 
 from vitae import InputError
 from vitae.data import DATASETS, MNIST, mnist
-from vitae.data.base import as_floats
+from vitae.data.dataset import as_floats
 
 
 def write_idx(path, array):

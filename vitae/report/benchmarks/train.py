@@ -20,7 +20,8 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from vitae.data.mnist import MAX_ROTATION, MAX_TRANSLATION, MNIST
+from vitae.data import DATASETS, Dataset
+from vitae.data.mnist import MAX_ROTATION, MAX_TRANSLATION
 from vitae.experiments.build import build
 from vitae.experiments.configuration import Configuration, architecture_and_objective, configure
 from vitae.models.objectives import OBJECTIVES
@@ -59,8 +60,8 @@ def _measured(model: str) -> Configuration:
 class _Augmented(TorchDataset):
     """One digit under a new perspective for each index, as one writes it with PIL."""
 
-    def __init__(self, digits: MNIST):
-        self.images = [Image.fromarray(image[0].numpy()) for image in digits.upright]
+    def __init__(self, digits: Dataset):
+        self.images = [Image.fromarray(image[0].numpy()) for image in digits.images]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -75,7 +76,7 @@ class _Augmented(TorchDataset):
         return torch.from_numpy(np.asarray(moved, np.float32) / 255)[None]
 
 
-def _plain(configuration: Configuration, digits: MNIST) -> Callable[[], float]:
+def _plain(configuration: Configuration, digits: Dataset) -> Callable[[], float]:
     """Images a second of the competitor, an epoch at a time; its workers are started before the clock."""
     model = build(configuration, digits.shape).train()
     model.transformation = PlainAffine()
@@ -99,14 +100,14 @@ def _plain(configuration: Configuration, digits: MNIST) -> Callable[[], float]:
     return epoch
 
 
-def _runs(configuration: Configuration, digits: MNIST, count: int) -> list[Run]:
+def _runs(configuration: Configuration, digits: Dataset, count: int) -> list[Run]:
     return [
         Run(f"{seed}", build(dataclasses.replace(configuration, seed=seed), digits.shape), seed, configuration.schedule)
         for seed in range(count)
     ]
 
 
-def _ours(configuration: Configuration, digits: MNIST, precision: str) -> Callable[[], float]:
+def _ours(configuration: Configuration, digits: Dataset, precision: str) -> Callable[[], float]:
     """Images a second of the whole loop: order, augmentation, steps, looks."""
     short = dataclasses.replace(configuration.schedule, epochs=_EPOCHS)
 
@@ -119,7 +120,7 @@ def _ours(configuration: Configuration, digits: MNIST, precision: str) -> Callab
     return epoch
 
 
-def _step(configuration: Configuration, digits: MNIST) -> tuple[Callable[[], float], Callable[[], None]]:
+def _step(configuration: Configuration, digits: Dataset) -> tuple[Callable[[], float], Callable[[], None]]:
     """Images a second of steps alone, and one step."""
     [group], step = _groups(configuration, digits, 1, 1)
 
@@ -132,7 +133,7 @@ def _step(configuration: Configuration, digits: MNIST) -> tuple[Callable[[], flo
     return some, step
 
 
-def _groups(configuration: Configuration, digits: MNIST, runs: int, groups: int):
+def _groups(configuration: Configuration, digits: Dataset, runs: int, groups: int):
     """Groups of runs that are in the middle of an epoch, and a step of the first of them."""
     long = dataclasses.replace(configuration, schedule=dataclasses.replace(configuration.schedule, epochs=1_000))
     objective = architecture_and_objective(configuration.model)[1]
@@ -179,7 +180,7 @@ def _operations(step: Callable[[], None], images: int) -> float:
     return counter.get_total_flops() / images
 
 
-def _many(model: str, batch: int, digits: MNIST, repeats: int) -> dict:
+def _many(model: str, batch: int, digits: Dataset, repeats: int) -> dict:
     """Ten runs in turn against ten together: images a second of all, steps alone."""
     plain = _measured(model)
     configuration = dataclasses.replace(plain, schedule=dataclasses.replace(plain.schedule, batch=batch))
@@ -219,7 +220,7 @@ def _many(model: str, batch: int, digits: MNIST, repeats: int) -> dict:
 
 def run(repeats: int = 5) -> dict:
     """Measure everything, on as many threads as torch uses; some minutes."""
-    digits = MNIST.load("train", source="embedded", size=_DIGITS)
+    digits = DATASETS["mnist"].for_training("train", source="embedded", size=_DIGITS)
     authors = the_authors()
     authors = dataclasses.replace(authors, schedule=dataclasses.replace(authors.schedule, batch=_BATCH))
     shown = tqdm(total=3 + len(BATCHES), disable=None, unit="part")

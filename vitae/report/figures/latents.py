@@ -7,7 +7,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vitae.data.base import as_floats
+from vitae.data.dataset import as_floats
 from vitae.models.base import GenerativeModel
 from vitae.report.figures.images import _image_grid, _mosaic
 from vitae.report.figures.style import _BLUE, _ORANGE, _bare, _figure, _subplots
