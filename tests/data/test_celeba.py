@@ -174,9 +174,8 @@ def test_reading_crops_and_resizes(tmp_path):
     ramp[..., 0] = np.arange(89)
     ramp[..., 1] = np.arange(109)[:, None]
     Image.fromarray(ramp).save(tmp_path / "a.png")
-    image = image_files.read([tmp_path / "a.png"], tmp_path, "test", 3, (64, 64), celeba._face_crop((64, 64)), "face")[
-        0
-    ]
+    crop = celeba._face_crop((64, 64))
+    (image,) = image_files.read([tmp_path / "a.png"], tmp_path, "test", 3, (64, 64), crop, "face")
     side = 89 * 148 / 178
     across = (89 - side) / 2 + (np.arange(64) + 0.5) * side / 64 - 0.5
     down = (109 - side) / 2 + (np.arange(64) + 0.5) * side / 64 - 0.5

@@ -24,9 +24,7 @@ def test_an_epoch_has_each_image_once_in_a_new_order(bodies):
     assert not torch.equal(shuffled[0], shuffled[1])
     assert not torch.equal(shuffled[0], shuffled[2])
     assert torch.equal(shuffled[0], shuffled[3])
-    assert torch.equal(torch.cat([epochs[0][0:32], epochs[0][32:64]]), shuffled[0]), (
-        "batches must be slices of one order"
-    )
+    assert torch.equal(torch.cat([epochs[0][0:32], epochs[0][32:64]]), shuffled[0]), "batches must share one order"
 
 
 def test_rows_selects_images_with_their_factors(bodies):

@@ -148,9 +148,9 @@ def test_perspectives_are_within_bounds_recorded_and_reproducible(root):
 
 def test_perspectives_do_not_depend_on_the_block_size(root, monkeypatch):
     digits = load_upright("train", root=root)
-    whole = digits.observe(0, "test").images
+    one_block = digits.observe(0, "test").images
     monkeypatch.setattr(mnist, "_BLOCK", 7)
-    assert torch.equal(digits.observe(0, "test").images, whole)
+    assert torch.equal(digits.observe(0, "test").images, one_block)
 
 
 def test_an_epoch_has_each_digit_once_in_a_new_order_and_perspective(root, monkeypatch):
