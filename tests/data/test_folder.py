@@ -43,11 +43,8 @@ def test_a_table_gives_continuous_factors_and_classes(root):
     lines += [f"{0.5 * i},picture {i:02d}.png,{'red' if i % 2 else 'blue'},{10 - i % 3}" for i in range(20)]
     (root / "factors.csv").write_text("\n".join(lines) + "\n")
     splits = load_splits(root)
-    assert [str(factor) for factor in splits[0].about] == [
-        "size (continuous)",
-        "colour (blue; red)",
-        "digit (8; 9; 10)",
-    ]
+    descriptions = [str(factor) for factor in splits[0].about]
+    assert descriptions == ["size (continuous)", "colour (blue; red)", "digit (8; 9; 10)"]
     for shade, row in factors_by_shade(splits).items():
         i = shade // 10
         np.testing.assert_array_equal(row, [0.5 * i, i % 2, 2 - i % 3])
