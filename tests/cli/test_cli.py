@@ -273,8 +273,8 @@ def test_data_says_what_is_where_and_draws_a_sheet(capsys, tmp_path):
     sheet = tmp_path / "sheet.png"
     assert main(["data", "mnist", "--preview", str(sheet)]) == 0
     printed = capsys.readouterr().out
-    assert "data-root: none named" in printed
-    assert "embedded: 4,000 train and 1,000 test" in printed
+    assert "data-root: not set" in printed
+    assert "embedded: 4,000 training and 1,000 test" in printed
     first = sheet.read_bytes()
     assert first.startswith(b"\x89PNG")
     assert main(["data", "mnist", "--preview", str(sheet)]) == 0

@@ -101,7 +101,7 @@ def test_traversals_change_the_image_in_each_row(name):
         ({"name": "smpl", "source": "data-root"}, "source data-root needs a folder"),
         (
             {"name": "smpl", "source": "download"},
-            "cannot be downloaded by vitae: name a folder with your SMPL",
+            "cannot be downloaded by vitae: name a folder with an SMPL",
         ),
         (
             {"name": "dsprites", "size": 700_000},

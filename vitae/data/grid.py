@@ -130,7 +130,7 @@ class GridCollection(FileCollection):
     @property
     def layout(self) -> str:
         """The published file and where it may be."""
-        return f"{self.file} or {self.name}/{self.file}"
+        return f"{self.file}, also in a folder {self.name}"
 
     def _file(self, folder: Path) -> Path | None:
         candidates = (folder, folder / self.file, folder / self.name / self.file)

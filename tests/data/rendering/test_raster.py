@@ -23,9 +23,9 @@ def test_barycentric_weights_interpolate_to_the_sample_positions():
     rows, columns = np.nonzero(seen >= 0)
     assert len(rows) > 20
     second, third = weights[rows, columns].T
-    position = (
-        triangle[0] + second[:, None] * (triangle[2] - triangle[0]) + third[:, None] * (triangle[1] - triangle[0])
-    )
+    first_corner, third_corner, second_corner = triangle
+    position = first_corner + np.outer(second, second_corner - first_corner)
+    position += np.outer(third, third_corner - first_corner)
     np.testing.assert_allclose(position[:, 0], columns + 0.5, atol=1e-12)
     np.testing.assert_allclose(position[:, 1], rows + 0.5, atol=1e-12)
 
