@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from vitae.data import load
-from vitae.data.base import as_floats
+from vitae.data.dataset import as_floats
 from vitae.experiments.pretrained import pretrained
 from vitae.report import figures
 from vitae.transforms import transformation_named

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vitae.data import load
-from vitae.data.base import as_floats
+from vitae.data.dataset import as_floats
 from vitae.experiments.pretrained import pretrained
 from vitae.transforms import transformation_named
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vitae import InputError
-from vitae.data.base import Dataset, Factor, Source, as_floats
+from vitae.data.dataset import Dataset, Factor, Source, as_floats
 from vitae.data.grid import Grid
 from vitae.evaluation import codes, likelihood
 from vitae.experiments.build import build

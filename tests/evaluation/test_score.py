@@ -128,7 +128,7 @@ def test_a_score_without_the_stored_attribute_is_refused(trained, own_score):
 
 def test_scores_of_codes_are_null_for_datasets_with_one_factor(trained):
     train, test = trained.train, trained.test
-    one = [data.base.Dataset(part.images, part.factors[:, :1], part.about[:1], part.source) for part in (train, test)]
+    one = [data.Dataset(part.images, part.factors[:, :1], part.about[:1], part.source) for part in (train, test)]
     trained = Trained(trained.model, *one, samples=1)
     trained.means = trained.draws = Codes({"z": train.factors}, {"z": test.factors})
     assert scores_of(trained, ["d_score", "d_score_of_draws"]) == {"d_score": None}

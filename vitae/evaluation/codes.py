@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from vitae.data.base import Dataset, as_floats
+from vitae.data.dataset import Dataset, as_floats
 from vitae.data.grid import Grid
 from vitae.evaluation.likelihood import BATCH, device_of
 from vitae.models.base import GenerativeModel

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vitae.data.base import as_floats
+from vitae.data.dataset import as_floats
 from vitae.models.base import GenerativeModel
 from vitae.models.vitae import VITAE
 from vitae.transforms import pixel_grid

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vitae.data.base import as_floats
+from vitae.data.dataset import as_floats
 from vitae.models.base import GenerativeModel
 from vitae.models.gaussian import gaussian_log_prob
 from vitae.models.objectives import elbo_per_image

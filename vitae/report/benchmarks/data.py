@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from vitae.data import DATASETS, cache, load
-from vitae.data.base import FileCollection
+from vitae.data.collection import FileCollection
 from vitae.data.dsprites import agreement
 from vitae.data.grid import GridCollection
 from vitae.report.benchmarks.measure import machine, median_seconds
@@ -65,7 +65,7 @@ def _loading(name: str, root: Path | None, source: str) -> dict:
         started = time.perf_counter()
         dataset = load(name, "train", root=root, source=source)
         spent.append(time.perf_counter() - started)
-    entries = cache.contents()
+    entries = cache.entries()
     cached = sum(size for _, size in entries)
     for path, _ in entries:
         path.unlink()
@@ -99,9 +99,9 @@ def run(root: str | Path | None = None, repeats: int = 5) -> dict:
                 if not isinstance(collection, FileCollection) or name == "folder":
                     continue
                 jobs.append((f"loading {name}", lambda name=name: _loading(name, None, "embedded")))
-                if folder is not None and collection.held(folder):
+                if folder is not None and collection.describe_files(folder):
                     jobs.append((f"loading your {name}", lambda name=name: _loading(name, folder, "data-root")))
-            compared = folder is not None and DATASETS["dsprites"].held(folder) is not None
+            compared = folder is not None and DATASETS["dsprites"].describe_files(folder) is not None
             jobs.append(("agreement", lambda: agreement(folder) if compared else None))
             found: dict[str, list] = {}
             with tqdm(jobs, disable=None, unit="part") as bar:

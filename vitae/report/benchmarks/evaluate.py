@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from vitae.data.base import as_floats
-from vitae.data.mnist import MNIST
+from vitae.data import DATASETS
+from vitae.data.dataset import as_floats
 from vitae.evaluation import likelihood
 from vitae.experiments.build import build
 from vitae.models.base import GenerativeModel
@@ -96,7 +96,8 @@ def run(repeats: int = 5) -> dict:
     Args:
         repeats: runs of which the median counts.
     """
-    images = MNIST.load("test", source="embedded", size=_IMAGES).observe(0, "benchmark").images
+    digits = DATASETS["mnist"].for_training("test", source="embedded", size=_IMAGES)
+    images = digits.observe(0, "benchmark").images
     models = {name: build(with_authors_networks(name), tuple(images.shape[1:])).eval() for name in ("vae", "c-vitae")}
     rows: dict[str, dict] = {name: {"model": name, "samples": SAMPLES} for name in models}
     functions: dict[str, dict[str, Callable[[], float]]] = {name: {} for name in models}

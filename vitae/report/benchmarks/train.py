@@ -20,7 +20,8 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from vitae.data.mnist import MAX_ROTATION, MAX_TRANSLATION, MNIST
+from vitae.data import DATASETS, Dataset
+from vitae.data.mnist import MAX_ROTATION, MAX_TRANSLATION
 from vitae.experiments.build import build
 from vitae.experiments.configuration import Configuration, architecture_and_objective, configure
 from vitae.models.objectives import OBJECTIVES
@@ -61,8 +62,8 @@ def _fixed_configuration(model: str) -> Configuration:
 class _Augmented(TorchDataset):
     """Digits that PIL rotates and translates at random, one image at a time."""
 
-    def __init__(self, digits: MNIST):
-        self.images = [Image.fromarray(image[0].numpy()) for image in digits.upright]
+    def __init__(self, digits: Dataset):
+        self.images = [Image.fromarray(image[0].numpy()) for image in digits.images]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -77,7 +78,7 @@ class _Augmented(TorchDataset):
         return torch.from_numpy(np.asarray(moved, np.float32) / 255)[None]
 
 
-def _plain_epoch(configuration: Configuration, digits: MNIST) -> Callable[[], float]:
+def _plain_epoch(configuration: Configuration, digits: Dataset) -> Callable[[], float]:
     """A function that trains an epoch in the plain way and returns images per second, without worker start-up."""
     model = build(configuration, digits.shape).train()
     model.transformation = PlainAffine()
@@ -101,14 +102,14 @@ def _plain_epoch(configuration: Configuration, digits: MNIST) -> Callable[[], fl
     return epoch
 
 
-def _runs(configuration: Configuration, digits: MNIST, count: int) -> list[Run]:
+def _runs(configuration: Configuration, digits: Dataset, count: int) -> list[Run]:
     return [
         Run(f"{seed}", build(dataclasses.replace(configuration, seed=seed), digits.shape), seed, configuration.schedule)
         for seed in range(count)
     ]
 
 
-def _our_epochs(configuration: Configuration, digits: MNIST, precision: str) -> Callable[[], float]:
+def _our_epochs(configuration: Configuration, digits: Dataset, precision: str) -> Callable[[], float]:
     """A function that trains by our loop and returns images per second: shuffling, augmentation, steps, logging."""
     short = dataclasses.replace(configuration.schedule, epochs=_EPOCHS)
 
@@ -121,7 +122,7 @@ def _our_epochs(configuration: Configuration, digits: MNIST, precision: str) -> 
     return epoch
 
 
-def _steps(configuration: Configuration, digits: MNIST) -> tuple[Callable[[], float], Callable[[], None]]:
+def _steps(configuration: Configuration, digits: Dataset) -> tuple[Callable[[], float], Callable[[], None]]:
     """A function that takes steps and returns images per second, and a function that takes one step."""
     [group], step = _groups(configuration, digits, 1, 1)
 
@@ -134,7 +135,7 @@ def _steps(configuration: Configuration, digits: MNIST) -> tuple[Callable[[], fl
     return epoch_of_steps, step
 
 
-def _groups(configuration: Configuration, digits: MNIST, runs: int, groups: int):
+def _groups(configuration: Configuration, digits: Dataset, runs: int, groups: int):
     """Runs divided among groups that have started an epoch, and a function that takes a step of the first group."""
     long = dataclasses.replace(configuration, schedule=dataclasses.replace(configuration.schedule, epochs=1_000))
     objective = architecture_and_objective(configuration.model)[1]
@@ -181,7 +182,7 @@ def _operations(step: Callable[[], None], images: int) -> float:
     return counter.get_total_flops() / images
 
 
-def _many_runs(model: str, batch: int, digits: MNIST, repeats: int) -> dict:
+def _many_runs(model: str, batch: int, digits: Dataset, repeats: int) -> dict:
     """Images per second of ten runs: one after the other, as one batched group, and on several threads."""
     plain = _fixed_configuration(model)
     configuration = dataclasses.replace(plain, schedule=dataclasses.replace(plain.schedule, batch=batch))
@@ -225,7 +226,7 @@ def run(repeats: int = 5) -> dict:
     Args:
         repeats: runs of which the median counts.
     """
-    digits = MNIST.load("train", source="embedded", size=_DIGITS)
+    digits = DATASETS["mnist"].for_training("train", source="embedded", size=_DIGITS)
     authors = with_authors_networks()
     authors = dataclasses.replace(authors, schedule=dataclasses.replace(authors.schedule, batch=_BATCH))
     progress = tqdm(total=3 + len(BATCHES), disable=None, unit="part")

@@ -6,7 +6,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vitae.data.base import as_floats
+from vitae.data.dataset import as_floats
 from vitae.models.base import GenerativeModel
 from vitae.report.figures.style import BLUE, ORANGE, book_figure, draw_image, hide_frame, subplots
 
