@@ -1,6 +1,6 @@
 """The interface of a dataset: its description, its sources, and how it loads them.
 
-A dataset is a subclass of `Collection`. It needs a name, a title and `load`; everything else has a default:
+A dataset is a subclass of `Collection`. It needs a name, a title and `load`; everything else has a default::
 
     @register_dataset
     class Noise(Collection):
