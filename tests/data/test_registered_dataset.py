@@ -61,7 +61,7 @@ def test_it_has_no_traversals(stripes):
 
 
 def test_names_are_unique_and_required(stripes):
-    with pytest.raises(InputError, match="already a dataset named 'mnist'"):
+    with pytest.raises(InputError, match="the dataset name 'mnist' is taken"):
 
         @register_dataset
         class Other(stripes):

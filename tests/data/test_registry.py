@@ -167,7 +167,7 @@ except vitae.InputError as error:
 """
     finished = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert finished.stdout.startswith(
-        "rendering images and boosting trees need numba, which is not installed: run 'pip install numba'"
+        "rendering and boosted trees need numba, which is not installed: run 'pip install numba'"
     )
 
 
