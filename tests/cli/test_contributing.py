@@ -20,19 +20,40 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mine")
     for name, text in FILES.items():
         (folder / name).write_text(text, encoding="utf-8")
-    process = vitae(folder, *COMMAND.split()[1:])
+    process = python(folder, "-m", "vitae", *COMMAND.split()[1:])
     assert process.returncode == 0, process.stderr
     return folder
 
 
-def vitae(folder, *arguments):
-    environment = {**os.environ, "VITAE_HOME": str(folder), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "vitae", *arguments]
+# Several commands in one process, which takes seconds to import torch.
+PROGRAM = """
+import contextlib, io, json, sys
+from vitae.cli.main import main
+results = []
+for arguments in json.loads(sys.argv[1]):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(arguments)
+        except SystemExit as stop:
+            code = stop.code
+    results.append((code or 0, out.getvalue(), err.getvalue()))
+print(json.dumps(results))
+"""
+
+
+def python(folder, *arguments):
+    environment = {**os.environ, "VITAE_HOME": str(folder), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
+    command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
-def vitae_with_all_files(folder, *arguments):
-    return vitae(folder, *(word for name in FILES for word in ("--with", name)), *arguments)
+def vitae_commands(folder, *commands, files=FILES):
+    """Exit code, standard output and standard error of each command, with files loaded by `--with`."""
+    options = [word for name in files for word in ("--with", name)]
+    process = python(folder, "-c", PROGRAM, json.dumps([[*options, *arguments] for arguments in commands]))
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
 
 
 def test_each_extension_is_one_file():
@@ -49,28 +70,26 @@ def test_the_record_has_the_dataset_model_transformation_and_scores(folder):
 
 
 def test_the_table_has_the_titles_and_columns_of_the_declaration(folder):
-    process = vitae_with_all_files(folder, "train", "stripes", "--model", "linear-vitae", "--profile", "smoke")
-    assert process.returncode == 0, process.stderr
-    process = vitae_with_all_files(folder, "table", "--dataset", "stripes", "--profile", "smoke", "--format", "csv")
-    header, row = process.stdout.splitlines()
+    (trained, _, message), (_, table, _) = vitae_commands(
+        folder,
+        ["train", "stripes", "--model", "linear-vitae", "--profile", "smoke"],
+        ["table", "--dataset", "stripes", "--profile", "smoke", "--format", "csv"],
+    )
+    assert trained == 0, message
+    header, row = table.splitlines()
     assert header == "model,seeds,test ELBO,MIG,active latents"
     assert row.startswith("Linear VITAE,1,")
 
 
-def test_a_row_refuses_the_strengths_of_other_objectives(folder):
-    process = vitae_with_all_files(folder, "train", "stripes", "--model", "vae", "--beta", "2", "--profile", "smoke")
-    assert process.returncode == 2
-    assert "the objective of vae has no beta" in process.stderr
-
-
 def test_a_new_score_can_be_added_to_an_existing_record(folder):
-    without = [word for name in FILES if name != "my_score.py" for word in ("--with", name)]
-    assert vitae(folder, *without, "train", "stripes", "--model", "vae", "--profile", "smoke").returncode == 0
+    others = [name for name in FILES if name != "my_score.py"]
+    [[code, *_]] = vitae_commands(folder, ["train", "stripes", "--model", "vae", "--profile", "smoke"], files=others)
+    assert code == 0
     path = folder / "book/records/smoke/stripes/vae-seed0.json"
     before = json.loads(path.read_text())
     arguments = ["--dataset", "stripes", "--profile", "smoke", "--scores", "active_latents", "--write"]
-    process = vitae_with_all_files(folder, "evaluate", "vae-seed0", *arguments)
-    assert process.returncode == 0, process.stderr
+    [[code, _, message]] = vitae_commands(folder, ["evaluate", "vae-seed0", *arguments])
+    assert code == 0, message
     after = json.loads(path.read_text())
     assert after["scores"].pop("active_latents") >= 0
     assert after["score_versions"].pop("active_latents") == 1
@@ -78,49 +97,38 @@ def test_a_new_score_can_be_added_to_an_existing_record(folder):
     assert changed <= {"seconds", "device", "commit", "versions"}, "only the scores change"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "texts"),
-    [
-        (["train", "--help"], ["stripes", "linear-vitae", "free-bits", "--floor", "nats of KL per image"]),
-        (["evaluate", "--help"], ["active_latents"]),
-        (["data"], ["stripes: Stripes"]),
-    ],
-)
-def test_help_and_lists_include_registered_names(folder, arguments, texts):
-    printed = vitae_with_all_files(folder, *arguments).stdout
-    for text in texts:
-        assert text in printed
+SHOWN = [
+    (["train", "--help"], ["stripes", "linear-vitae", "free-bits", "--floor", "nats of KL per image"]),
+    (["evaluate", "--help"], ["active_latents"]),
+    (["data"], ["stripes: Stripes"]),
+]
+REFUSED = [
+    (["train", "stripez", "--model", "vae"], "unknown dataset 'stripez'. Did you mean 'stripes'?"),
+    (["train", "stripes", "--model", "linear-vitea"], "unknown model 'linear-vitea'. Did you mean 'linear-vitae'?"),
+    (["train", "stripes", "--model", "c-vitae+free-bit"], "unknown objective 'free-bit'. Did you mean 'free-bits'?"),
+    (
+        ["train", "stripes", "--model", "c-vitae", "--transform", "sheer"],
+        "unknown transformation 'sheer'. Did you mean 'shear'?",
+    ),
+    (["evaluate", "x", "--scores", "active_latent"], "unknown score 'active_latent'. Did you mean 'active_latents'?"),
+    (["train", "stripes", "--model", "vae", "--beta", "2"], "the objective of vae has no beta"),
+]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["train", "stripez", "--model", "vae"], "unknown dataset 'stripez'. Did you mean 'stripes'?"),
-        (["train", "stripes", "--model", "linear-vitea"], "unknown model 'linear-vitea'. Did you mean 'linear-vitae'?"),
-        (
-            ["train", "stripes", "--model", "c-vitae+free-bit"],
-            "unknown objective 'free-bit'. Did you mean 'free-bits'?",
-        ),
-        (
-            ["train", "stripes", "--model", "c-vitae", "--transform", "sheer"],
-            "unknown transformation 'sheer'. Did you mean 'shear'?",
-        ),
-        (
-            ["evaluate", "x", "--scores", "active_latent"],
-            "unknown score 'active_latent'. Did you mean 'active_latents'?",
-        ),
-    ],
-)
-def test_errors_suggest_registered_names(folder, arguments, message):
-    process = vitae_with_all_files(folder, *arguments)
-    assert process.returncode == 2
-    assert process.stderr.startswith(f"vitae: {message}")
+def test_help_and_lists_include_registered_names_and_errors_suggest_them(folder):
+    results = vitae_commands(folder, *(arguments for arguments, _ in SHOWN + REFUSED))
+    for (arguments, texts), (code, printed, _) in zip(SHOWN, results[: len(SHOWN)], strict=True):
+        assert code == 0
+        assert [text for text in texts if text not in printed] == [], arguments
+    for (arguments, message), (code, _, error) in zip(REFUSED, results[len(SHOWN) :], strict=True):
+        assert code == 2, arguments
+        assert error.startswith(f"vitae: {message}")
 
 
 def test_custom_models_and_transformations_combine_with_built_in_ones(folder):
     options = ["--transform", "affine+shear", "--profile", "smoke", "--epochs", "1"]
-    process = vitae_with_all_files(folder, "train", "stripes", "--model", "linear-vitae+elbo", *options)
-    assert process.returncode == 0, process.stderr
+    [[code, _, message]] = vitae_commands(folder, ["train", "stripes", "--model", "linear-vitae+elbo", *options])
+    assert code == 0, message
 
 
 def test_importing_the_files_in_python_registers_them(folder):
@@ -129,8 +137,5 @@ def test_importing_the_files_in_python_registers_them(folder):
         "record = vitae.run(vitae.configure('stripes', 'linear-vitae', 'smoke', 1))\n"
         "print(record['run'], 'active_latents' in record['scores'])"
     )
-    environment = {**os.environ, "VITAE_HOME": str(folder), "PYTHONPATH": str(folder)}
-    process = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+    process = python(folder, "-c", program)
     assert process.stdout.strip() == "linear-vitae-seed1 True", process.stderr
