@@ -60,3 +60,14 @@ def test_every_page_and_notebook_is_in_the_table_of_contents():
     listed = {contents["root"]} | {chapter["file"] for part in contents["parts"] for chapter in part["chapters"]}
     pages = {path.stem for path in (ROOT / "book").glob("*.md")} | {f"notebooks/{path.stem}" for path in NOTEBOOKS}
     assert listed == pages
+
+
+def test_no_cell_makes_an_output_that_is_not_shown(notebook):
+    """Jupyter shows a cell's last expression; a `Markdown` or a figure before it needs `display`."""
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        for statement in ast.parse(cell.source).body[:-1]:
+            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+                function = ast.unparse(statement.value.func)
+                assert function not in ("Markdown", "HTML", "maker.show"), ast.unparse(statement)[:100]
