@@ -8,8 +8,8 @@ try:
     from numba import njit
 except ImportError:
     raise InputError(
-        "rendering images and boosting trees need numba, which is not installed: run 'pip install numba', or load your "
-        "own images with --data-root."
+        "rendering and boosted trees need numba, which is not installed: run 'pip install numba', or load your own "
+        "images with --data-root."
     ) from None
 
 
