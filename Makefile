@@ -12,7 +12,7 @@ UV     := .uv/bin/uv
 BIN    := .venv/bin
 READY  := .venv/ready
 TIMES  := build/seconds
-# All but distil, which nobody needs but to make the embedded meshes again.
+# All extras of pyproject.toml.
 EXTRAS := data notebooks book cluster test
 
 .PHONY: help install book pdf test lint lock clean

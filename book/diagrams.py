@@ -1,6 +1,6 @@
 """Draw the diagrams of the page `model`: python book/diagrams.py
 
-They are committed, and a test draws them again.
+The diagrams are committed, and a test compares them with what this script draws.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ STATIC = Path(__file__).resolve().parent / "_static"
 
 
 def _generation(across: float, down: float) -> dict[str, Box]:
-    """From both latents to a picture."""
+    """The boxes from both latents to the mean image, the first of them at (across, down)."""
     return {
         "z_A": Box("$z_A$", across, down, space="z_A"),
         "decoder_A": Box("decoder$_A$", across + 1.3, down, learned=True, space="z_A"),
@@ -27,7 +27,7 @@ def _generation(across: float, down: float) -> dict[str, Box]:
     }
 
 
-_GENERATES = [
+_GENERATION_ARROWS = [
     ("z_A", "decoder_A"),
     ("decoder_A", "picture"),
     ("z_P", "decoder_P"),
@@ -39,16 +39,16 @@ _GENERATES = [
 
 
 def story() -> Figure:
-    """How VITAE makes an image."""
+    """The generative model of VITAE."""
     prior = {
         "p_A": Box("$N(0, I)$", 0, 0),
         "p_P": Box("$N(0, I)$", 0, 1.4),
     }
-    return diagram(prior | _generation(1.2, 0), [("p_A", "z_A"), ("p_P", "z_P"), *_GENERATES])
+    return diagram(prior | _generation(1.2, 0), [("p_A", "z_A"), ("p_P", "z_P"), *_GENERATION_ARROWS])
 
 
 def inference(conditional: bool) -> Figure:
-    """How U-VITAE, or C-VITAE, reads both latents from an image."""
+    """Inference of both latents from an image in C-VITAE (conditional) or U-VITAE."""
     boxes = {
         "x": Box("$x$", 0, 0.7),
         "encoder_P": Box("encoder$_P$", 1.2, 1.4, learned=True, space="z_P"),
@@ -74,11 +74,11 @@ def inference(conditional: bool) -> Figure:
     return diagram(boxes, arrows)
 
 
-DRAWN = {"story": story, "u-vitae": lambda: inference(False), "c-vitae": lambda: inference(True)}
+DIAGRAMS = {"story": story, "u-vitae": lambda: inference(False), "c-vitae": lambda: inference(True)}
 
 
 def main() -> None:
-    for name, draw in DRAWN.items():
+    for name, draw in DIAGRAMS.items():
         write_figure(draw(), STATIC / f"{name}.svg")
 
 

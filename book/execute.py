@@ -1,9 +1,9 @@
-"""Run a notebook by papermill and keep what two runs of it would have in common.
+"""Execute a notebook with papermill and remove everything from it that differs between two runs.
 
 python book/execute.py notebooks/mnist.ipynb book/notebooks/mnist.ipynb --profile quick
 
-papermill stores dates, durations and random identifiers; without them an unchanged notebook is an unchanged file. The
-result appears under its name only when the whole notebook ran.
+papermill stores dates, durations and random identifiers; without them an unchanged notebook gives an unchanged file.
+The target is written only after the whole notebook has run.
 """
 
 import argparse
@@ -17,8 +17,8 @@ import papermill
 from vitae.support.files import write_text
 
 
-def without_traces(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """Remove what changes from run to run, hide the injected parameters, and keep the order of the cells' ids."""
+def without_run_metadata(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Remove metadata that changes from run to run, hide the injected parameters, and number the cells' ids."""
     parameters = notebook.metadata.pop("papermill", {}).get("parameters", {})
     notebook.metadata.pop("widgets", None)
     notebook.metadata.setdefault("vitae", {})["parameters"] = parameters
@@ -48,7 +48,7 @@ def main() -> None:
             )
         except papermill.PapermillExecutionError as error:
             sys.exit(f"{arguments.source} failed in cell {error.cell_index}: {error.ename}: {error.evalue}")
-        executed = without_traces(nbformat.read(Path(folder) / "executed.ipynb", as_version=4))
+        executed = without_run_metadata(nbformat.read(Path(folder) / "executed.ipynb", as_version=4))
     write_text(arguments.target, nbformat.writes(executed) + "\n")
 
 

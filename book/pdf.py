@@ -1,8 +1,8 @@
-"""Print an HTML page as a PDF by a browser: `make pdf` does so with the whole book on one page.
+"""Print an HTML page as a PDF with Chromium; `make pdf` does so with the whole book on one page.
 
 python book/pdf.py build/single/_build/singlehtml/index.html book/_build/vitae.pdf
 
-`$CHROMIUM` names another browser than /usr/bin/chromium.
+`$CHROMIUM` is the browser, by default /usr/bin/chromium.
 """
 
 import argparse
@@ -15,37 +15,37 @@ from playwright.sync_api import sync_playwright
 from vitae.support.files import write_bytes
 
 _MARGINS = {"top": "16mm", "bottom": "18mm", "left": "15mm", "right": "15mm"}
-_FOOT = '<div style="font-size: 8px; width: 100%; text-align: center"><span class="pageNumber"></span></div>'
+_FOOTER = '<div style="font-size: 8px; width: 100%; text-align: center"><span class="pageNumber"></span></div>'
 
 
 def printed(page: Path) -> bytes:
-    """A PDF, A4 with page numbers and an outline, of a page of HTML once its formulas are set.
+    """An HTML page as a PDF: A4, with page numbers, an outline and typeset formulas.
 
     Raises:
-        SystemExit: there is no browser, or no such page.
+        SystemExit: the browser or the page does not exist.
     """
     chromium = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
     if not chromium.exists():
-        sys.exit(f"there is no browser at {chromium}: install Debian's chromium, or name one by $CHROMIUM.")
+        sys.exit(f"there is no browser at {chromium}: install Debian's chromium, or set $CHROMIUM.")
     if not page.exists():
-        sys.exit(f"there is no {page}: build the book first, or let `make pdf` do both.")
+        sys.exit(f"there is no page {page}: build the book first, or run `make pdf`.")
     with sync_playwright() as player:
         browser = player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        opened = browser.new_page()
-        opened.set_default_timeout(300_000)  # the whole book is many formulas
-        opened.goto(page.resolve().as_uri())
-        if opened.locator("script[src*=mathjax]").count():
-            opened.wait_for_function("window.MathJax?.startup?.promise")
-            opened.evaluate("MathJax.startup.promise")
-        opened.emulate_media(media="print", color_scheme="light")
-        paper = opened.pdf(
+        tab = browser.new_page()
+        tab.set_default_timeout(300_000)  # the whole book has many formulas
+        tab.goto(page.resolve().as_uri())
+        if tab.locator("script[src*=mathjax]").count():
+            tab.wait_for_function("window.MathJax?.startup?.promise")
+            tab.evaluate("MathJax.startup.promise")
+        tab.emulate_media(media="print", color_scheme="light")
+        paper = tab.pdf(
             format="A4",
             scale=0.85,
             margin=_MARGINS,
             print_background=True,
             display_header_footer=True,
             header_template="<span></span>",
-            footer_template=_FOOT,
+            footer_template=_FOOTER,
             outline=True,
             tagged=True,
         )

@@ -1,4 +1,4 @@
-"""Print where the book is and how long each step of its making took: `python book/seconds.py PROFILE`."""
+"""Print how long each step of building the book took, and where the book is: `python book/seconds.py PROFILE`."""
 
 import csv
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def main(profile: str) -> None:
-    """Read what Snakemake's `benchmark` and the Makefile wrote, the newest run of each step."""
+    """Print the seconds that Snakemake's `benchmark` and the Makefile wrote at the last run of each step."""
     folder = Path("build/seconds")
     steps = []
     if (folder / "install").exists():
@@ -14,7 +14,7 @@ def main(profile: str) -> None:
     for path in sorted((folder / profile).glob("*"), key=lambda path: path.stat().st_mtime):
         with path.open() as rows:
             steps.append((path.name, float(next(csv.DictReader(rows, delimiter="\t"))["s"])))
-    print("seconds  step, when it last ran (steps run side by side)")
+    print("seconds  step, at its last run (steps run in parallel)")
     for name, seconds in steps:
         print(f"{seconds:7.0f}  {name}")
     print(f"the book: {Path('book/_build/html/index.html').resolve()}")

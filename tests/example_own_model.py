@@ -1,7 +1,7 @@
 import torch
 
 from vitae import VITAE, Affine
-from vitae.data import MNIST
+from vitae.data import DATASETS
 from vitae.models.likelihoods import Bernoulli
 from vitae.models.networks import ConvDecoder, ConvEncoder
 from vitae.models.perspective_decoder import ParameterDecoder
@@ -9,7 +9,7 @@ from vitae.training.loop import train
 from vitae.training.schedule import Schedule
 
 torch.manual_seed(0)  # for the initial weights
-digits = MNIST.load("train", size=500)
+digits = DATASETS["mnist"].for_training("train", size=500)
 shape, transformation = digits.shape, Affine()
 model = VITAE(
     encoder_A=ConvEncoder(shape, 2),

@@ -1,7 +1,7 @@
-"""Make the book readable without a network: MathJax from the book itself, and no script from elsewhere.
+"""Make the book readable without a network: MathJax is served from the book itself, and thebe is removed.
 
-Three things load from a CDN by default: MathJax, the widget scripts (switched off in `_config.yml`) and thebe, whose
-launch buttons this book does not have.
+By default three things load from a CDN: MathJax, widget scripts (switched off in `_config.yml`) and thebe, which runs
+code in the browser and which this book does not use.
 """
 
 from importlib import util
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sphinx.util.fileutil import copy_asset
 
-# The wheel holds all of MathJax, 24 MB; a page needs what reads and sets formulas, half of the one that has all.
+# The wheel holds all of MathJax, 24 MB. These parts suffice for TeX, and have half the size of the combined script.
 _SCRIPT = "startup.js"
 _EXTENSIONS = tuple(f"input/tex/extensions/{name}" for name in ("ams", "newcommand", "configmacros"))
 _PARTS = ("core", "input/tex-base", *_EXTENSIONS, "output/chtml")
@@ -17,11 +17,11 @@ _FONTS = "output/chtml/fonts"
 
 
 def _mathjax() -> Path:
-    # The wheel's folder is called sphinx-mathjax-offline, which no import statement can name.
-    found = util.find_spec("sphinx-mathjax-offline")
-    if found is None:
-        raise RuntimeError("MathJax comes with the package sphinx-mathjax-offline: install requirements.lock.")
-    return Path(found.submodule_search_locations[0]) / "static" / "mathjax"
+    # An import statement cannot name the package's folder, sphinx-mathjax-offline.
+    spec = util.find_spec("sphinx-mathjax-offline")
+    if spec is None:
+        raise RuntimeError("the book needs the package sphinx-mathjax-offline: install requirements.lock.")
+    return Path(spec.submodule_search_locations[0]) / "static" / "mathjax"
 
 
 def _copy(app, error) -> None:
@@ -33,7 +33,7 @@ def _copy(app, error) -> None:
 
 
 def _without_thebe(app, pagename, templatename, context, doctree) -> None:
-    # thebe's configuration script is added twice, and the second throws on every page.
+    # thebe's configuration script is added twice, and the second one raises an error on every page.
     def is_thebe(script) -> bool:
         return "thebe" in str(getattr(script, "filename", None)) or "THEBE" in str(getattr(script, "attributes", ""))
 

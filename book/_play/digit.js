@@ -1,9 +1,9 @@
-// Bring a digit: draw one, and C-VITAE straightens it and draws it again.
+// Draw a digit: C-VITAE undoes its perspective and reconstructs it.
 "use strict";
 (() => {
   const vitae = (globalThis.vitae ??= {});
   const { create, choice, button, sharpCanvas, dragging, arrows, paint, picture, onceAFrame, COLOURS } = vitae.stage;
-  const SIDE = 28, FINE = 10, PEN = 1.15; // pixels of a digit, strokes' pixels in one of them, half a stroke's width in pixels
+  const SIDE = 28, FINE = 10, PEN = 1.15; // pixels per side of a digit, ink pixels per pixel and side, half the stroke's width in pixels
 
   vitae.demo("digit", (root, live) => {
     const ink = new Float64Array((SIDE * FINE) ** 2);
@@ -21,7 +21,7 @@
     const again = picture("the reconstruction", "drawn again");
     const numbers = create("p", { className: "numbers", "aria-live": "polite" });
 
-    // The mean of the fine pixels in each pixel.
+    // The mean of the ink within each pixel.
     function pixels() {
       const values = new Float64Array(SIDE * SIDE), wide = SIDE * FINE;
       for (let y = 0; y < wide; y++)
@@ -62,7 +62,7 @@
       });
     });
 
-    // The frame of the straightened digit, seen on the drawing.
+    // The frame of the straightened digit, drawn on the sheet.
     function outline(context) {
       const corners = [], steps = 24;
       for (const [from, to] of [[[-1, -1], [1, -1]], [[1, -1], [1, 1]], [[1, 1], [-1, 1]], [[-1, 1], [-1, -1]]])
@@ -77,7 +77,7 @@
       context.stroke();
     }
 
-    // A stroke between two places, in pixels of the digit.
+    // A stroke between two points, in pixels of the digit.
     function stroke([x0, y0], [x1, y1]) {
       const wide = SIDE * FINE, radius = PEN * FINE;
       const [ax, ay, bx, by] = [x0, y0, x1, y1].map((value) => value * FINE), length = (bx - ax) ** 2 + (by - ay) ** 2;

@@ -1,4 +1,4 @@
-// The transformation itself: a velocity field, set by hand, and the picture that flows along it, forth and back.
+// The transformation alone: a velocity field that the reader sets, and a picture that flows along it in both directions.
 "use strict";
 (() => {
   const vitae = (globalThis.vitae ??= {});
@@ -28,7 +28,7 @@
       state.mesh = name;
       cpab = vitae.transformationNamed(`cpab-${name}`);
       velocities = new Float64Array(2 * cpab.vertices.length);
-      // A swirl to begin with.
+      // The first field is a swirl.
       const held = new Set(cpab.free);
       cpab.vertices.forEach(([x, y], vertex) => [-y, x].forEach((value, axis) => {
         if (held.has(2 * vertex + axis)) velocities[2 * vertex + axis] = 0.35 * value;
@@ -89,7 +89,7 @@
       context.lineWidth = 1;
     }
 
-    // Only what the boundary leaves free can be set.
+    // On the boundary only the tangential component can be set.
     const isFree = (axis) => cpab.free.includes(2 * state.vertex + axis);
     function setVelocity(axis, value) {
       if (isFree(axis)) velocities[2 * state.vertex + axis] = Math.min(Math.max(value, -MOST), MOST);
@@ -116,7 +116,7 @@
     dragging(field.canvas, {
       pressed: (at) => {
         if (state.family === "affine") return;
-        // The nearest arrow tip or vertex.
+        // Choose the nearest arrow tip or vertex.
         const [x, y] = at.map(toPoint);
         const distance = ([vx, vy], i) => Math.min(Math.hypot(x - vx - velocities[2 * i], y - vy - velocities[2 * i + 1]), Math.hypot(x - vx, y - vy) + 0.02);
         const distances = cpab.vertices.map(distance);

@@ -1,5 +1,4 @@
-// The small C-VITAE of the page: multilayer perceptrons of eight-bit weights, and inference and decoding as in
-// vitae.models.vitae.
+// A C-VITAE for the page: multilayer perceptrons with 8-bit weights, with inference and decoding as in vitae.models.vitae.
 "use strict";
 (() => {
   const vitae = (globalThis.vitae ??= {});
@@ -10,12 +9,12 @@
     return bytes;
   }
 
-  const SLOPE = 0.1; // of LeakyReLU, as in vitae.nets
+  const SLOPE = 0.1; // of LeakyReLU, as in vitae.models.networks
 
-  // A layer is {inputs, outputs, weights, scales, biases}; a weight is its whole number times its row's scale.
+  // A layer is {inputs, outputs, weights, scales, biases}; a weight is an integer times its row's scale.
   function layerOf({ inputs, outputs, weights, scales, biases }) {
     const floats = (text) => new Float32Array(bytesOf(text).buffer);
-    // Small layers were not rounded, and have no scales.
+    // Small layers have float weights and no scales.
     return {
       inputs, outputs, biases: floats(biases),
       weights: scales ? new Int8Array(bytesOf(weights).buffer) : floats(weights),
@@ -38,7 +37,7 @@
     return values;
   }
 
-  // A model from what book/play.py wrote: `decoders` always, `encoders` once they are there.
+  // A model written by book/play.py; its encoders are added when they are loaded.
   class Model {
     constructor({ transform, spaces, shape, limit, appearance, perspective }) {
       [this.channels, this.height, this.width] = shape;
@@ -58,7 +57,7 @@
       return { channels: this.channels, height: this.height, width: this.width, values };
     }
 
-    // The mean image before it is moved: x_tilde.
+    // The mean image before the transformation, x_tilde.
     appearance(zA) {
       return this.#image(perceptron(this.appearanceLayers, zA).map((logit) => 1 / (1 + Math.exp(-logit))));
     }
@@ -73,7 +72,7 @@
       return vitae.warp(this.transformation, this.appearance(zA), this.gamma(zP));
     }
 
-    // Posterior means along C-VITAE's path: z_P of the image, z_A of the image with that perspective undone.
+    // Posterior means of C-VITAE: z_P of the image, then z_A of T_-gamma(image).
     infer(values) {
       const mean = (space, pixels) => Array.from(perceptron(this.encoders[space], pixels)).slice(0, this.spaces[space]);
       const zP = mean("z_P", values);
@@ -82,7 +81,7 @@
     }
   }
 
-  // Data come as scripts that call vitae.receive(name, value): a page opened from a folder may load those, and no JSON.
+  // Data are scripts that call vitae.receive(name, value): a page opened from a folder (file://) may not load JSON.
   const received = new Map(), waiting = new Map();
   vitae.receive = (name, value) => {
     received.set(name, value);

@@ -1,4 +1,4 @@
-// Two pads: one moves z_P, the other z_A, and the picture follows.
+// Two pads, one for z_P and one for z_A, and the decoded digit.
 "use strict";
 (() => {
   const vitae = (globalThis.vitae ??= {});
@@ -54,7 +54,7 @@
     async function use(name) {
       wanted = name;
       const loaded = await Promise.all([vitae.model(name), vitae.load(`${name}-codes`)]);
-      // Another may have been chosen meanwhile.
+      // The reader may have chosen another model meanwhile.
       if (wanted !== name) return;
       [model, codes] = loaded;
       showCodes();
@@ -62,7 +62,7 @@
       root.dataset.transform = model.transform;
     }
     const random = () => {
-      // A code of a digit that the model has seen nothing of, its perspective from another.
+      // The appearance of one test digit with the perspective of another.
       const pick = () => Math.floor(Math.random() * codes.digits.length);
       if (codes) { z.z_P = [...codes.z_P[pick()]]; z.z_A = [...codes.z_A[pick()]]; ["z_P", "z_A"].forEach(follow); }
     };

@@ -1,4 +1,4 @@
-// Faces and bodies: two latents choose a picture of a sheet that was drawn beforehand.
+// Faces and bodies: two latents select a picture from an image sheet that book/play.py has drawn.
 "use strict";
 (() => {
   const vitae = (globalThis.vitae ??= {});
@@ -9,7 +9,7 @@
     let sheets = null, dataset = "celeba";
     const at = { z_P: [0, 0], z_A: [0, 0] };
 
-    // The nearest of the sheet's pictures: its column and row.
+    // Column and row of the nearest picture on the sheet.
     const cell = (space) => {
       const { steps, reach } = sheets[dataset][space];
       const [x, y] = at[space].map((value) => Math.min(Math.max(Math.round((value / reach + 1) * (steps - 1) / 2), 0), steps - 1));

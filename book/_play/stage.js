@@ -1,11 +1,11 @@
-// What all demonstrations share: building their controls, pads with two latents, pictures and grids on canvases, and
-// waiting for data until a reader is near.
+// Shared by all demonstrations: controls, pads for two latents, pictures and grids on canvases, and loading data when a
+// demonstration comes near the visible part of the page.
 "use strict";
 (() => {
   const vitae = (globalThis.vitae ??= {});
   vitae.folder = new URL("data/", document.currentScript.src);
 
-  // As vitae/vitae.mplstyle and plots.py: one colour a space, and digits as on the figures of latent spaces.
+  // One colour per space, as in vitae/report/figures/style.py, and one per digit.
   const COLOURS = { z_A: "#0072b2", z_P: "#d55e00" };
   const DIGITS = {
     light: ["#332288", "#0077bb", "#11776f", "#117733", "#7a7a00", "#a07800", "#b03a48", "#882255", "#aa4499", "#555555"],
@@ -14,7 +14,7 @@
   const isDark = () => document.documentElement.dataset.theme === "dark";
   const faint = () => (isDark() ? "#55585c" : "#c4c7cc");
 
-  // An element: create("button", { type: "button", onclick }, "text", child, ...).
+  // Create an element: create("button", { type: "button", onclick }, "text", child, ...).
   function create(tag, properties = {}, ...children) {
     const element = document.createElement(tag);
     for (const [name, value] of Object.entries(properties)) {
@@ -30,7 +30,7 @@
     return create("span", { className: "latent" }, "z", create("sub", {}, `${space.at(-1)}${number}`));
   };
 
-  // A labelled range that calls `changed` with its number.
+  // A labelled range input that calls `changed` with its value.
   function slider(label, { least, most, step = 0.01, value = 0, name, changed }) {
     const shown = create("output", {}, value.toFixed(2));
     const input = create("input", { type: "range", min: least, max: most, step, value, "aria-label": name });
@@ -42,7 +42,7 @@
     };
   }
 
-  // One of several, as radio buttons: options is {value: text}.
+  // Radio buttons; `options` is {value: text}.
   let groups = 0;
   function choice(legend, options, chosen, changed) {
     const group = `choice-${groups++}`;
@@ -63,7 +63,7 @@
 
   const button = (text, pressed) => create("button", { type: "button", onclick: pressed }, text);
 
-  // A canvas that is as sharp as the screen; `draw` gets its context in units of CSS pixels.
+  // A square canvas at the screen's resolution; `draw` gets a context in CSS pixels.
   function sharpCanvas(side, properties) {
     const canvas = create("canvas", properties), ratio = Math.min(globalThis.devicePixelRatio || 1, 2);
     canvas.width = canvas.height = Math.round(side * ratio);
@@ -79,13 +79,13 @@
     };
   }
 
-  // Where a pointer is on a canvas, in [-1, 1]^2, y down.
+  // A pointer's position on a canvas in [-1, 1]^2, y down.
   function place(event, canvas) {
     const box = canvas.getBoundingClientRect();
     return [2 * (event.clientX - box.left) / box.width - 1, 2 * (event.clientY - box.top) / box.height - 1];
   }
 
-  // Press and drag, by mouse, pen or finger.
+  // Press and drag with mouse, pen or finger.
   function dragging(canvas, { pressed, moved }) {
     canvas.addEventListener("pointerdown", (event) => {
       if (event.button) return;
@@ -101,7 +101,7 @@
 
   const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
-  // Calls `moved` with a step to the right and upwards, larger with shift.
+  // Arrow keys call `moved` with a step to the right and upwards, five times as large with shift.
   function arrows(element, { step, moved, others = {} }) {
     element.addEventListener("keydown", (event) => {
       const arrow = ARROWS[event.key], other = others[event.key];
@@ -113,7 +113,7 @@
     });
   }
 
-  // A plane of two latents, the second upwards: drag, click or use the arrow keys; codes lie in it as digits.
+  // A plane of two latents, the second upwards, moved by dragging, clicking or arrow keys; codes are drawn as digits.
   function pad({ name, space, reach, changed, side = 230 }) {
     const surface = sharpCanvas(side, {
       className: "pad", tabIndex: 0, role: "application", "aria-label": `${name}: arrow keys move, Home returns to zero`,
@@ -161,7 +161,7 @@
     };
   }
 
-  // An image {channels, height, width, values in [0, 1]} on a canvas of its own size, enlarged by the style sheet.
+  // Draw an image {channels, height, width, values in [0, 1]} at its own size; the style sheet enlarges it.
   function paint(canvas, image) {
     if (canvas.width !== image.width || canvas.height !== image.height) Object.assign(canvas, { width: image.width, height: image.height });
     const context = canvas.getContext("2d"), count = image.height * image.width;
@@ -174,13 +174,13 @@
     context.putImageData(pixels, 0, 0);
   }
 
-  // A canvas for an image, with what it shows below it.
+  // A canvas for an image with a caption.
   function picture(label, caption) {
     const canvas = create("canvas", { className: "picture", width: 28, height: 28, role: "img", "aria-label": label });
     return { canvas, element: create("figure", { className: "shown" }, canvas, create("figcaption", {}, ...[caption].flat())) };
   }
 
-  // Lines of a grid, carried along with the picture: what is at p before is where T_gamma has its p after.
+  // Grid lines that move with the picture: T_gamma(image) shows at T_-gamma(p) what the image shows at p.
   function paintGrid(surface, transformation, gamma, { lines = 9, colour = COLOURS.z_P, wipe = true } = {}) {
     const back = vitae.negated(gamma), length = 48, side = surface.side;
     const pixel = (value) => (value + 1) * side / 2;
@@ -203,7 +203,7 @@
     if (wipe) surface.draw(paintLines); else return paintLines;
   }
 
-  // Work at most once for each frame.
+  // Call `work` at most once per animation frame.
   function onceAFrame(work) {
     let asked = false;
     return () => {
@@ -213,7 +213,7 @@
     };
   }
 
-  // Demonstrations by name: their controls are there at once, `start` is called when they come near the window.
+  // Demonstrations by name: controls are built at once, `start` is called when a demonstration comes near the window.
   const kinds = new Map(), repaints = new Set();
   vitae.demos = {};
   vitae.demo = (name, build) => kinds.set(name, build);

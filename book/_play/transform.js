@@ -1,10 +1,10 @@
-// Transformations of the image plane, as in vitae.transforms: T_gamma moves points (x, y) of [-1, 1]^2, y down, and an
-// image is warped by reading it where T_gamma moves its pixels' centres. Points are flat arrays x0, y0, x1, y1, ...
+// Transformations of the image plane, as in vitae.transforms: T_gamma moves points (x, y) of [-1, 1]^2, y down, and a
+// warped image is the image sampled where T_gamma moves the pixels' centres. Points are flat arrays x0, y0, x1, y1, ...
 "use strict";
 (() => {
   const vitae = (globalThis.vitae ??= {});
 
-  // exponential.py: a power series of the scaled generator, then doublings.
+  // The matrix exponential: a power series of the scaled generator, then repeated squaring.
   const DOUBLINGS = 8, TERMS = 14;
   const product = (p, q) => [
     p[0] * q[0] + p[1] * q[2], p[0] * q[1] + p[1] * q[3],
@@ -14,16 +14,16 @@
 
   class Affine {
     dim = 6;
-    // Rows are motions with a name, as in vitae.transforms.affine.
+    // The named motions of vitae.transforms.affine, in its order.
     generators = [
       [0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 0, 1], [0, -1, 1, 0, 0, 0],
       [1, 0, 0, 1, 0, 0], [1, 0, 0, -1, 0, 0], [0, 1, 1, 0, 0, 0],
     ];
 
-    // The map's entries a, b, c, d, tx, ty: [[a b tx], [c d ty]].
+    // The map [[a b tx], [c d ty]] as a, b, c, d, tx, ty.
     matrix(gamma) {
       const [a, b, c, d, tx, ty] = gamma.map((value) => value / 2 ** DOUBLINGS);
-      // Horner's rule for sum of A^n / n!; the generator's last row is zero, that of the map (0, 0, 1).
+      // Horner's rule for the sum of A^n / n!; the last row is zero in the generator and (0, 0, 1) in the map.
       let map = [1, 0, 0, 1, 0, 0];
       for (let n = TERMS; n > 0; n--) {
         const [p, q, r, s, x, y] = map;
@@ -55,10 +55,10 @@
     }
   }
 
-  // flow.py: the number of steps follows the field's steepness.
+  // The number of integration steps is proportional to the field's steepness, as in vitae.transforms.cpab.
   const STEPS_PER_STEEPNESS = 8, FEWEST_STEPS = 8, MOST_STEPS = 128;
 
-  // CPAB with the boundary condition `slip`: on the boundary velocities are tangential, and nothing leaves the square.
+  // CPAB with velocities that are tangential on the boundary, so that the square maps to itself.
   class Cpab {
     constructor(rows, columns) {
       this.rows = rows;
@@ -68,7 +68,7 @@
         for (let j = 0; j <= columns; j++) this.vertices.push([2 * j / columns - 1, 2 * i / rows - 1]);
       for (let i = 0; i < rows; i++)
         for (let j = 0; j < columns; j++) this.vertices.push([(2 * j + 1) / columns - 1, (2 * i + 1) / rows - 1]);
-      // Positions in the flattened vertex velocities that gamma fills, in its order.
+      // For each entry of gamma, its position in the flattened vertex velocities.
       this.free = this.vertices.flatMap((point, vertex) =>
         [0, 1].filter((axis) => Math.abs(point[axis]) !== 1).map((axis) => 2 * vertex + axis));
       this.dim = this.free.length;
@@ -103,7 +103,7 @@
       return found;
     }
 
-    // The largest 2-norm of the derivative over all triangles, per unit of time, in [-1, 1]^2.
+    // The largest 2-norm of the velocity's derivative over all triangles, per unit of time.
     steepness(k) {
       let largest = 0;
       for (let cell = 0; cell < k.length; cell += 10)
@@ -142,7 +142,7 @@
       return found;
     }
 
-    // flow.py's one-leg Adams-Bashforth scheme: one evaluation a step.
+    // The one-leg Adams-Bashforth scheme of vitae.transforms: one evaluation per step.
     apply(gamma, points) {
       const k = this.coefficients(gamma), moved = new Float64Array(points.length), v = [0, 0];
       const wanted = Math.ceil(STEPS_PER_STEEPNESS * this.steepness(k));
@@ -174,7 +174,7 @@
     return points;
   }
 
-  // An image {height, width, channels, values}, values by channel and row, read at points, the nearest edge outside.
+  // Sample an image {height, width, channels, values} bilinearly at points; outside, the nearest edge pixel counts.
   function resample(image, points, height, width) {
     const { channels, values } = image, count = height * width, read = new Float64Array(channels * count);
     const size = image.height * image.width;
@@ -195,7 +195,7 @@
 
   const negated = (gamma) => Array.from(gamma, (value) => -value);
 
-  // T_gamma(image), or T_-gamma(image), with `side` pixels a side if that is given.
+  // T_gamma(image), or T_-gamma(image) if `inverse`, at the image's size or with `side` x `side` pixels.
   function warp(transformation, image, gamma, { inverse = false, side = null } = {}) {
     const height = side ?? image.height, width = side ?? image.width;
     const points = transformation.apply(inverse ? negated(gamma) : Array.from(gamma), pixelGrid(height, width));

@@ -1,4 +1,4 @@
-"""What the book's own Sphinx extensions do to options and pages."""
+"""The book's own Sphinx extensions."""
 
 import importlib.util
 import re
@@ -22,11 +22,11 @@ def extension(name):
 
 
 @pytest.mark.parametrize("address", ["", "https://example.org/someone/vitae"])
-def test_buttons_that_need_an_address_are_there_only_with_one(tmp_path, address):
+def test_repository_buttons_exist_only_with_an_address(tmp_path, address):
     (tmp_path / "book").mkdir()
     (tmp_path / "CITATION.cff").write_text("title: x\n" + f"repository-code: {address}\n" * bool(address))
     config = SimpleNamespace(html_theme_options={"navbar_start": []})
-    extension("ways_out")._buttons(SimpleNamespace(srcdir=tmp_path / "book"), config)
+    extension("repository_buttons")._buttons(SimpleNamespace(srcdir=tmp_path / "book"), config)
     assert config.html_theme_options["navbar_start"] == []
     assert config.html_theme_options.get("repository_url", "") == address
     assert config.html_theme_options.get("use_issues_button", False) == bool(address)
@@ -34,7 +34,7 @@ def test_buttons_that_need_an_address_are_there_only_with_one(tmp_path, address)
     assert (ROOT / config.html_theme_options.get("path_to_docs", "") / "notebooks/mnist.ipynb").exists()
 
 
-def test_pages_keep_what_they_need_and_lose_the_rest(tmp_path):
+def test_pages_lose_unused_scripts_and_icons_only(tmp_path):
     search = '<script src="_static/searchtools.js"></script>\n<script src="searchindex.js"></script>'
     icons = '<script defer src="_static/scripts/fontawesome.js?digest=1"></script>'
     body = '<i class="fa-solid fa-sun"></i><p role="doc-biblioentry">x</p><script src="_static/book.js"></script>'
@@ -47,32 +47,33 @@ def test_pages_keep_what_they_need_and_lose_the_rest(tmp_path):
         '.fa-sun:before{content:"1"}.fa-moon:before{content:"2"}.fa-close:before,.fa-xmark:before{content:"3"}.x{top:0}'
     )
     (tmp_path / "_static/styles/theme.css").write_text(rules)
-    extension("light")._trim(SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path), None)
-    kept = body.replace("doc-biblioentry", "listitem")
-    assert (tmp_path / "index.html").read_text().strip() == kept
-    assert (tmp_path / "search.html").read_text() == search + kept
+    extension("trim_pages")._trim(SimpleNamespace(builder=SimpleNamespace(format="html"), outdir=tmp_path), None)
+    trimmed = body.replace("doc-biblioentry", "listitem")
+    assert (tmp_path / "index.html").read_text().strip() == trimmed
+    assert (tmp_path / "search.html").read_text() == search + trimmed
     assert (tmp_path / "_static/styles/theme.css").read_text() == rules.replace('.fa-moon:before{content:"2"}', "")
 
 
-def test_the_first_page_has_every_claim_with_its_verdict(monkeypatch):
+def test_the_first_page_lists_every_claim_with_its_verdict(monkeypatch):
     monkeypatch.setenv("VITAE_HOME", str(ROOT))
-    directive = object.__new__(extension("found").Verdicts)
+    directive = object.__new__(extension("verdicts").Verdicts)
     directive.state = SimpleNamespace(
         document=SimpleNamespace(settings=SimpleNamespace(env=SimpleNamespace(docname="index")))
     )
-    counted, entries = directive.run()
+    summary, entries = directive.run()
     judged = claims.claims(claims.read())
     assert len({claim.verdict for claim in judged}) > 2
     assert [entry[0][0].astext() for entry in entries] == [claim.verdict for claim in judged]
     assert [entry[0][2].astext() for entry in entries] == [claim.sentence for claim in judged]
     assert all(isinstance(entry, nodes.list_item) for entry in entries)
-    said = re.findall(r"(\d+) ([a-z ]+)", counted.astext().split(":")[1])
-    plainly = {
+    counts = re.findall(r"(\d+) ([a-z ]+)", summary.astext().split(":")[1])
+    singular = {
         "hold": "holds",
         "hold in part": "holds in part",
         "do not hold": "does not hold",
         "is undecided": "undecided",
         "are undecided": "undecided",
     }
-    found = {plainly.get(verb, verb): int(count) for count, verb in said}
-    assert found == Counter(claim.verdict for claim in judged)
+    assert {singular.get(verb, verb): int(count) for count, verb in counts} == Counter(
+        claim.verdict for claim in judged
+    )

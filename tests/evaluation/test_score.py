@@ -1,31 +1,143 @@
+"""Scores of a trained model for its record."""
+
 import numpy as np
 import pytest
 
-from vitae import configure, data
-from vitae.evaluation.score import EXTRA, Codes
+from vitae import InputError, configure, data
+from vitae.evaluation.score import Codes, Trained, columns_by_name, names_of, scores_of
 from vitae.experiments.build import build
-from vitae.metrics import report
+from vitae.experiments.declaration import EXPERIMENTS
+from vitae.metrics import SCORES, Column, d_score, dci, factor_vae_score, mig, modularity, register_score, report, sap
+from vitae.metrics.probes import predictability
 
 
-def test_other_scores_are_those_of_a_report_on_the_same_parts():
-    """Codes that know the five factors with noise, learned from one part and tested on the other."""
-    seen, unseen = (
+@pytest.fixture(scope="module")
+def trained():
+    """An untrained VAE with the codes of a good one: mixtures of the five factors with noise; draws have more noise."""
+    train, test = (
         data.load("dsprites", part, source="embedded", size=size) for part, size in (("train", 900), ("test", 500))
     )
     noise = np.random.default_rng(0)
 
-    def codes(part):
+    def codes(part, scale):
         spread = part.factors / part.factors.std(0)
-        return {"z": spread @ np.triu(np.ones((5, 5))) + noise.normal(size=part.factors.shape)}
+        return {"z": spread @ np.triu(np.ones((5, 5))) + scale * noise.normal(size=part.factors.shape)}
 
-    found, configuration = Codes(codes(seen), codes(unseen)), configure("dsprites", "vae", "smoke")
-    model = build(configuration, seen.shape)
-    scores = EXTRA["other scores"](found, model, seen, unseen)
-    train, test = found.together
-    whole = report(train, seen.factors, test=(test, unseen.factors), names=seen.names, classes=(True,) * 5, fast=True)
-    for name, printed in (("mig", "MIG"), ("sap", "SAP"), ("modularity", "modularity")):
-        assert scores[name] == whole.values()[printed]
-    # The report took a tenth of the votes.
-    assert scores["factor_vae_score"] == pytest.approx(whole.factor_vae.score, abs=0.08)
-    assert 0 < scores["mig"] < 0.5
-    assert scores["reconstruction"]["mean"] == pytest.approx(0.25, abs=0.03)
+    model = build(configure("dsprites", "vae", "smoke"), train.shape)
+    trained = Trained(model, train, test, samples=1)
+    # Cached properties: these are used instead of the model's own codes.
+    trained.means, trained.draws = (Codes(codes(train, scale), codes(test, scale)) for scale in (1.0, 2.0))
+    return trained
+
+
+@pytest.fixture
+def own_score():
+    """Register scores that are removed after the test."""
+    before = dict(SCORES)
+    yield register_score
+    for name in set(SCORES) - set(before):
+        del SCORES[name]
+
+
+def test_scores_of_codes_in_a_record_are_the_metrics_with_every_grid_factor_as_a_class(trained):
+    train, test = trained.train, trained.test
+    codes, test_codes = trained.means.joint
+    how = {"classes": (True,) * 5, "names": train.names}
+    held_out = {"test": (test_codes, test.factors)}
+    both = np.vstack([codes, test_codes]), np.vstack([train.factors, test.factors])
+    trees = dci(codes, train.factors, **held_out, **how)
+    expected = {
+        "dci": trees.disentanglement,
+        "dci_completeness": trees.completeness,
+        "dci_informativeness": trees.informativeness,
+        "dci_importance": trees.importance.tolist(),
+        "dci_shortfall": trees.shortfall,
+        "mig": mig(codes, train.factors, **how).score,
+        "modularity": modularity(codes, train.factors, **how).score,
+        "sap": sap(codes, train.factors, **held_out, **how).score,
+        "factor_vae_score": factor_vae_score(*both, **how).score,
+    }
+    assert scores_of(trained, ["dci", "mig", "modularity", "sap", "factor_vae_score"]) == expected
+    assert 0 < expected["mig"] < 0.5
+    assert scores_of(trained, ["reconstruction"])["reconstruction"]["mean"] == pytest.approx(0.25, abs=0.03)
+
+
+def test_knn_scores_in_a_record_treat_factors_as_the_dataset_declares_them(trained):
+    train, test = trained.train, trained.test
+    assert train.classes == (True, False, False, False, False)
+    scores = scores_of(trained, ["probes", "d_score", "d_score_of_draws"])
+    for codes, key, d_key in (
+        (trained.means.train["z"], "predictability", "d_score"),
+        (trained.draws.train["z"], "predictability_of_draws", "d_score_of_draws"),
+    ):
+        test_codes = (trained.means if d_key == "d_score" else trained.draws).test["z"]
+        how = {"test": (test_codes, test.factors), "classes": train.classes}
+        probes = predictability(codes, train.factors, **how, names=train.names).by_factor
+        assert scores[key] == {"z": {name: probe.reached for name, probe in probes.items()}}
+        assert scores["guessing"] == {name: probe.guessing for name, probe in probes.items()}
+        assert scores[d_key] == d_score(codes, train.factors, **how).score
+    assert scores["guessing"]["x"] == 0.0 < scores["guessing"]["shape"]
+    assert np.shape(scores["importance"]) == (5, 5)
+    assert set(scores) == {
+        "latents",
+        "factors",
+        "guessing",
+        "predictability",
+        "predictability_of_draws",
+        "d_score",
+        "importance",
+        "d_score_of_draws",
+    }
+
+
+def test_a_report_on_the_same_parts_has_the_same_numbers(trained):
+    scores = scores_of(trained, ["mig", "sap", "modularity", "factor_vae_score"])
+    (codes, test_codes), train = trained.means.joint, trained.train
+    whole = report(codes, train.factors, test=(test_codes, trained.test.factors), names=train.names, fast=True)
+    for name, heading in (("mig", "MIG"), ("sap", "SAP"), ("modularity", "modularity")):
+        assert scores[name] == whole.values()[heading]
+    # The report has a tenth of the votes.
+    assert scores["factor_vae_score"] == pytest.approx(whole.factor_vae_score.score, abs=0.08)
+
+
+def test_a_score_from_outside_the_package_is_in_records_tables_and_reports(trained, own_score):
+    @own_score("spread", column=Column("spread of codes", "spread", asks="how far apart are the codes?"))
+    def spread(codes, factors, *, test=None, classes=None, names=None, seed=0, fast=False):
+        assert len(codes) == len(factors)
+        assert len(test[0]) == len(test[1])
+        return float(codes.std())
+
+    expected = float(trained.means.joint[0].std())
+    assert "spread" in names_of([])
+    assert scores_of(trained, ["spread"]) == {"spread": expected}
+    assert columns_by_name()["spread"].heading == "spread of codes"
+    (codes, test_codes), train = trained.means.joint, trained.train
+    found = report(codes, train.factors, test=(test_codes, trained.test.factors), fast=True)
+    assert found.spread == found.as_json()["spread"] == found.values()["spread of codes"] == expected
+    assert ["spread of codes", f"{expected:.3f}", "how far apart are the codes?"] in found.rows()
+
+
+def test_a_score_without_the_stored_attribute_is_refused(trained, own_score):
+    @own_score("wordy")
+    def wordy(codes, factors, **settings):
+        return "much"
+
+    with pytest.raises(InputError, match="the score wordy must return a number or an object with the attribute score"):
+        scores_of(trained, ["wordy"])
+
+
+def test_scores_of_codes_are_null_for_datasets_with_one_factor(trained):
+    train, test = trained.train, trained.test
+    one = [data.Dataset(part.images, part.factors[:, :1], part.about[:1], part.source) for part in (train, test)]
+    trained = Trained(trained.model, *one, samples=1)
+    trained.means = trained.draws = Codes({"z": train.factors}, {"z": test.factors})
+    assert scores_of(trained, ["d_score", "d_score_of_draws"]) == {"d_score": None}
+    assert scores_of(trained, ["dci"]) == {"dci": None, "dci_completeness": None, "dci_informativeness": None}
+
+
+def test_the_scores_of_an_experiment_are_those_always_computed_and_those_that_it_lists():
+    always = ["d_score", "likelihood", "probes", "d_score_of_draws"]
+    assert names_of(EXPERIMENTS["dsprites"].scores)[: len(always)] == always
+    assert names_of(["mig", "mig", "d_score"]) == [*always, "mig"]
+    with pytest.raises(InputError, match=r"unknown score 'mgi'\. Did you mean 'mig'"):
+        names_of(["mgi"])

@@ -11,7 +11,7 @@ from vitae.evaluation.codes import codes
 from vitae.evaluation.likelihood import elbo
 from vitae.experiments.pretrained import keep, pretrained
 from vitae.experiments.run import load_model
-from vitae.metrics.neighbours import accuracy
+from vitae.metrics.knn import accuracy
 from vitae.support import paths
 from vitae.support.files import read_tensors
 

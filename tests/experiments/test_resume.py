@@ -16,9 +16,9 @@ SHAPE = (1, 28, 28)
 def test_a_record_from_other_images_is_refused(smoke_run, monkeypatch):
     _, configuration, record = smoke_run
     data = load_data(configuration)
-    digits = data.train.digits.copy()
-    digits[-1] += 1
-    changed = dataclasses.replace(data, train=dataclasses.replace(data.train, digits=digits))
+    factors = data.train.factors.copy()
+    factors[-1, 0] += 1
+    changed = dataclasses.replace(data, train=dataclasses.replace(data.train, factors=factors))
     assert fingerprint(configuration, data) != fingerprint(configuration, changed)
     monkeypatch.setattr("vitae.experiments.run.load_data", lambda *arguments: changed)
     with pytest.raises(InputError, match=r"it was trained on other images .* or --restart to replace it"):

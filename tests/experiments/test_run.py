@@ -9,7 +9,7 @@ from vitae.experiments.configuration import configuration_of, record_path, weigh
 from vitae.experiments.records import SCHEMA, read_record
 from vitae.experiments.run import rescore
 from vitae.experiments.run_data import load_data
-from vitae.metrics.neighbours import accuracy
+from vitae.metrics.knn import accuracy
 from vitae.training.loop import NonFiniteLoss
 
 SHAPE = (1, 28, 28)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from vitae import InputError, configure
-from vitae.data import MNIST, Source
+from vitae.data import DATASETS, Source
 from vitae.experiments.run_data import load_data
 
 
@@ -14,17 +14,17 @@ def test_the_validation_split_is_the_last_tenth_of_the_training_images():
     all_images = load_data(configure("mnist", "vae", "smoke"))
     assert (len(data.train), len(data.held_out)) == (360, 40)
     assert data.evaluated_on == "held-out training images"
-    assert torch.equal(data.train.upright, all_images.train.upright[:360])
-    np.testing.assert_array_equal(data.held_out.factor("digit"), all_images.train.digits[360:])
+    assert torch.equal(data.train.images, all_images.train.images[:360])
+    np.testing.assert_array_equal(data.held_out.factor("digit"), all_images.train.factor("digit")[360:])
 
 
 def test_training_and_test_images_must_come_from_one_source(monkeypatch):
-    original = MNIST.load.__func__
+    original = DATASETS["mnist"].for_training
 
-    def load(cls, split, **settings):
-        images = original(cls, split, **settings)
+    def for_training(split, **settings):
+        images = original(split, **settings)
         return images if split == "test" else dataclasses.replace(images, source=Source("download", "elsewhere"))
 
-    monkeypatch.setattr(MNIST, "load", classmethod(load))
+    monkeypatch.setattr(DATASETS["mnist"], "for_training", for_training)
     with pytest.raises(InputError, match=r"training images are from download.* and test images from embedded"):
         load_data(configure("mnist", "vae", "smoke"))

@@ -1,4 +1,4 @@
-"""The sample for which the design fixes numbers: drawn by numpy's old generator, whose streams never change."""
+"""The sample with known scores, drawn with numpy's legacy generator, whose streams never change."""
 
 import numpy as np
 

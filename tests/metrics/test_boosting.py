@@ -1,4 +1,4 @@
-"""The compiled trees against scikit-learn's, and against what they promise beyond them."""
+"""The compiled trees: agreement with scikit-learn, invariances, and shared credit of tied codes."""
 
 import numpy as np
 import pytest
@@ -17,10 +17,10 @@ def drawn(count, seed=0, codes=4):
 
 
 @pytest.mark.parametrize(("classes", "stages"), [(2, 1), (2, 4), (3, 1), (3, 4), (5, 1)])
-def test_they_are_those_of_scikit_learn(classes, stages):
-    """While no two splits are equally good, everything is equal: importances, and every class that is named.
+def test_trees_are_those_of_scikit_learn(classes, stages):
+    """Importances and predictions are equal as long as no two splits are equally good.
 
-    With more stages there are nodes of a few points that several codes split equally well.
+    With more stages, several codes split small nodes equally well.
     """
     (x, factor), (x_test, _) = drawn(800), drawn(400, seed=1)
     labels = factor % classes
@@ -31,7 +31,7 @@ def test_they_are_those_of_scikit_learn(classes, stages):
     np.testing.assert_array_equal(ours.test, theirs.predict(x_test))
 
 
-def test_all_stages_stay_within_what_scikit_learns_own_choices_change():
+def test_all_stages_agree_with_scikit_learn_up_to_its_random_choices():
     (x, factor), (x_test, y_test) = drawn(1500), drawn(1000, seed=1)
     theirs = [GradientBoostingClassifier(random_state=choice).fit(x, factor) for choice in range(3)]
     importances = np.array([trees.feature_importances_ for trees in theirs])
@@ -40,9 +40,9 @@ def test_all_stages_stay_within_what_scikit_learns_own_choices_change():
     assert np.mean(ours.test == y_test) == pytest.approx(theirs[0].score(x_test, y_test), abs=0.01)
 
 
-def test_neither_the_order_nor_the_signs_of_codes_matter():
+def test_results_do_not_depend_on_the_order_and_signs_of_codes():
     (x, factor), (x_test, _) = drawn(700), drawn(300, seed=1)
-    # Coarse codes: many splits are equally good, and part the points in the same or in different ways.
+    # Coarse codes have many equally good splits, some of which divide the points identically.
     x, x_test = x.round(1), x_test.round(1)
     order, signs = [2, 0, 3, 1], np.array([1, -1, -1, 1])
     [plain] = boosted(x, [factor], x_test, stages=30)
@@ -51,23 +51,23 @@ def test_neither_the_order_nor_the_signs_of_codes_matter():
     np.testing.assert_array_equal(changed.train, plain.train)
 
 
-def test_equal_codes_share_the_credit():
+def test_identical_codes_share_the_credit():
     x, factor = drawn(500)
     [alone] = boosted(x, [factor], x, stages=20)
     with_copy = np.hstack([x, x[:, :1]])
     [doubled] = boosted(with_copy, [factor], with_copy, stages=20)
     assert doubled.importance[0] == doubled.importance[4]
-    # Not to the last digit: a split that a third code gains as well is shared among three instead of two.
+    # Only approximately: credit for a tie with a third code is now split three ways instead of two.
     assert doubled.importance[[0, 4]].sum() == pytest.approx(alone.importance[0], abs=0.01)
 
 
-def test_codes_that_cannot_be_parted_get_nothing():
+def test_constant_codes_have_no_importance():
     factor = np.arange(40) % 4
-    [found] = boosted(np.zeros((40, 3)), [factor], np.zeros((5, 3)), stages=5)
-    assert found.importance.tolist() == [0, 0, 0]
+    [trees] = boosted(np.zeros((40, 3)), [factor], np.zeros((5, 3)), stages=5)
+    assert trees.importance.tolist() == [0, 0, 0]
 
 
-def test_any_integers_name_the_classes_and_factors_keep_their_order():
+def test_classes_are_any_integers_and_factors_keep_their_order():
     x, factor = drawn(300)
     few, many = boosted(x, [factor % 2 * 7 - 3, factor * 10], x, stages=10)
     assert set(few.train.tolist()) <= {-3, 4}

@@ -1,4 +1,4 @@
-"""Number for number: the design's golden sample, and the ceilings that perfect codes reach."""
+"""Reference values: scores of the golden sample, and the ceilings that perfect codes reach."""
 
 import numpy as np
 import pytest
@@ -25,20 +25,20 @@ def test_mig_and_modularity(train):
 
 def test_sap(train, test):
     assert sap(*train, test=test).score == pytest.approx(0.19516, abs=5e-6)
-    # The design prints 0.68604488480: its seventh digit is one too low, all others are these.
+    # The design says 0.68604488480, with a seventh digit that is one too low.
     assert sap(*train, test=test, classes=[False] * 5).score == pytest.approx(0.68604498480, abs=5e-12)
 
 
 def test_dci_of_the_full_protocol(train, test):
-    """The design's numbers, up to what scikit-learn's random choice among equal splits changes in them.
+    """The design's values are from scikit-learn, which chooses among equal splits at random.
 
-    With `random_state` 0 and 1 its trees give D = 0.5858 and 0.5880, C = 0.5335 and 0.5350; D changes by 0.001 or two,
-    so the fourth digit of the design's 0.5857 and 0.5333 is a matter of luck.
+    With `random_state` 0 and 1 its trees give D = 0.5858 and 0.5880, C = 0.5335 and 0.5350, so the third decimal of the
+    design's 0.5857 and 0.5333 depends on the seed.
     """
     found = dci(*train, test=test)
     assert found.disentanglement == pytest.approx(0.5857, abs=0.002)
     assert found.completeness == pytest.approx(0.5333, abs=0.002)
-    # scikit-learn's accuracies on the same points.
+    # Accuracies of scikit-learn's trees on the same points.
     np.testing.assert_allclose(found.accuracy, [0.9716, 0.7124, 0.1174, 0.1652, 0.1674], atol=0.01)
     assert found.shortfall == ""
 
@@ -55,15 +55,15 @@ def test_perfect_codes_of_dsprites_reach_the_ceiling_of_mig():
 
 @pytest.mark.parametrize(("name", "low", "high"), [("dsprites", 0.228, 0.240), ("shapes3d", 0.276, 0.290)])
 def test_perfect_codes_reach_the_ceiling_of_sap(name, low, high):
-    """The design has 0.2304 and 0.2816; it moves in the second digit from draw to draw."""
+    """The design says 0.2304 and 0.2816; the second decimal varies between samples."""
     train, test = perfect(name, 2, 10_000), perfect(name, 3, 5_000)
     assert low < sap(train, train, test=(test, test)).score < high
 
 
-def test_the_ceiling_of_mig_on_3d_shapes_is_what_counting_leaves_of_1():
-    """Ten, eight, four and fifteen values have bins of their own, so only the runner-up's bias is missing from 1.
+def test_the_ceiling_of_mig_on_3d_shapes_is_1_minus_the_bias_of_counting():
+    """Every value has its own bin, so only the biased information of the second-best code separates MIG from 1.
 
-    The design's 0.9961 is of perfect codes with noise beside them, whose bias is larger.
+    The design's 0.9961 is for perfect codes beside noise, where this bias is larger.
     """
     factors = perfect("shapes3d", 0, 10_000)
     alone = mig(factors, factors).score

@@ -1,4 +1,4 @@
-"""environment.yml, pyproject.toml and requirements.lock agree."""
+"""environment.yml, pyproject.toml and requirements.lock say the same."""
 
 import re
 import tomllib
@@ -23,26 +23,25 @@ for entry in ENTRIES:
 
 
 def direct_requirements():
-    # The extra `distil` only regenerates the embedded meshes, and is larger than everything else together.
-    extras = [items for name, items in PROJECT["project"]["optional-dependencies"].items() if name != "distil"]
-    requirements = [*PROJECT["project"]["dependencies"], *(item for extra in extras for item in extra)]
-    return [Requirement(text) for text in [*requirements, *PROJECT["build-system"]["requires"]]]
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    named = [*PROJECT["project"]["dependencies"], *(item for extra in extras for item in extra)]
+    return [Requirement(text) for text in [*named, *PROJECT["build-system"]["requires"]]]
 
 
 def test_the_lock_pins_every_direct_requirement_within_its_bounds():
     for requirement in direct_requirements():
         assert PINS.get(requirement.name), f"{requirement.name} is not locked: run 'make lock'"
         for version in PINS[requirement.name]:
-            assert version in requirement.specifier, f"{requirement.name} {version} is locked, not {requirement}"
+            assert version in requirement.specifier, f"{requirement.name} {version} is locked, {requirement} is wanted"
 
 
-def test_the_lock_pins_matching_versions_of_torch_and_torchvision():
+def test_the_lock_holds_the_pair_of_torch_and_torchvision_that_fit_each_other():
     for constraint in map(Requirement, PROJECT["tool"]["uv"]["constraint-dependencies"]):
         assert all(version in constraint.specifier for version in PINS[constraint.name])
     assert (PINS["torch"], PINS["torchvision"]) == ({Version("2.13.0")}, {Version("0.28.0")})
 
 
-def test_every_entry_of_the_lock_has_hashes_and_no_url():
+def test_every_entry_of_the_lock_has_hashes_and_none_names_an_address():
     entries = [entry for entry in ENTRIES if "==" in entry]
     assert len(entries) > 100
     for entry in entries:
@@ -52,16 +51,16 @@ def test_every_entry_of_the_lock_has_hashes_and_no_url():
     assert "--find-links" not in LOCK
 
 
-def test_conda_environments_use_the_lock():
+def test_conda_users_get_the_same_pins():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     *conda, pip = environment["dependencies"]
-    assert pip == {"pip": ["-r requirements.lock"]}, "pins are written in the lock only"
+    assert pip == {"pip": ["-r requirements.lock"]}, "every pin comes from the lock, none is written twice"
     (python,) = [item for item in conda if item.startswith("python=")]
     assert Version(python.removeprefix("python=")) in SpecifierSet(PROJECT["project"]["requires-python"])
     assert {item.split("=")[0] for item in conda} == {"python", "pip"}
 
 
-def test_the_version_is_the_same_in_every_file():
+def test_one_version_everywhere():
     version = PROJECT["project"]["version"]
     assert vitae.__version__ == version
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version

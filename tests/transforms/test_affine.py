@@ -1,3 +1,5 @@
+"""Affine maps against the matrix exponential, warping, and compositions."""
+
 import math
 
 import pytest
@@ -19,29 +21,29 @@ SPECIAL = {
     "equal eigenvalues": (0.3, 1, 0, 0.3, 0.1, 0.2),
     "rotation": (0, -1.2, 1.2, 0, 0.1, 0.4),
     "singular": (0.4, 0.2, 0.8, 0.4, 0.3, 0.3),
-    "delta at the edge of the series": (1.0, 0, 0, -1.0, 0.1, 0.2),
-    "negative delta at the edge of the series": (0, -1.0, 1.0, 0, 0.1, 0.2),
+    "positive delta": (1.0, 0, 0, -1.0, 0.1, 0.2),
+    "negative delta": (0, -1.0, 1.0, 0, 0.1, 0.2),
     "large": (2.5, -3, 1, -2, 1, 1),
 }
 
 
 def generator_matrix(gamma):
-    whole = gamma.new_zeros(len(gamma), 3, 3)
-    whole[:, 0, :2], whole[:, 1, :2], whole[:, :2, 2] = gamma[:, 0:2], gamma[:, 2:4], gamma[:, 4:6]
-    return whole
+    generator = gamma.new_zeros(len(gamma), 3, 3)
+    generator[:, 0, :2], generator[:, 1, :2], generator[:, :2, 2] = gamma[:, 0:2], gamma[:, 2:4], gamma[:, 4:6]
+    return generator
 
 
 @settings(deadline=None, max_examples=100)
 @given(gammas)
 def test_matrix_is_the_matrix_exponential(values):
-    """scipy's, since torch's is wrong in the tenth digit for some small matrices in float64."""
+    """scipy's, because torch's is wrong in the tenth digit for some small float64 matrices."""
     gamma = torch.tensor([values], dtype=torch.float64)
     expected = torch.tensor(scipy.linalg.expm(generator_matrix(gamma)[0].numpy())[None, :2])
     torch.testing.assert_close(affine.matrix(gamma), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("values", SPECIAL.values(), ids=SPECIAL)
-def test_special_matrices_in_both_precisions(values):
+def test_matrix_of_special_generators_in_float32_and_float64(values):
     gamma = torch.tensor([values], dtype=torch.float64)
     expected = torch.tensor(scipy.linalg.expm(generator_matrix(gamma)[0].numpy())[None, :2])
     torch.testing.assert_close(affine.matrix(gamma), expected, rtol=1e-12, atol=1e-12)
@@ -49,7 +51,7 @@ def test_special_matrices_in_both_precisions(values):
 
 
 @pytest.mark.parametrize("values", SPECIAL.values(), ids=SPECIAL)
-def test_gradient_is_that_of_torchs_matrix_exponential(values, generator):
+def test_gradient_equals_that_of_torch_matrix_exp(values, generator):
     gamma = torch.tensor([values], dtype=torch.float64) + torch.zeros(4, 1)
     gamma[1:] += 0.3 * torch.randn(3, 6, generator=generator, dtype=torch.float64)
     gamma.requires_grad_()
@@ -60,50 +62,58 @@ def test_gradient_is_that_of_torchs_matrix_exponential(values, generator):
 
 
 @pytest.mark.parametrize("values", SPECIAL.values(), ids=SPECIAL)
-def test_gradient_is_right_and_finite(values):
+def test_gradients_of_special_generators_equal_finite_differences(values):
     gamma = torch.tensor([values], dtype=torch.float64, requires_grad=True)
     points = pixel_grid(3, 3, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(affine.apply, (gamma, points))
 
 
-def test_gradient_at_random_points(generator):
+def test_gradient_of_random_generators_equals_finite_differences(generator):
     gamma = torch.randn(8, 6, generator=generator, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(affine.matrix, gamma)
 
 
 @settings(deadline=None, max_examples=100)
 @given(st.lists(st.floats(-0.75, 0.75, width=32), min_size=6, max_size=6))
-def test_inverse_comes_back(values):
+def test_inverse_and_negated_gamma_undo_the_map(values):
     gamma = torch.tensor([values])
-    there = affine.apply(gamma, POINTS)
-    torch.testing.assert_close(affine.apply(gamma, there, inverse=True)[0], POINTS, rtol=0, atol=1e-5)
-    torch.testing.assert_close(affine.apply(-gamma, there)[0], POINTS, rtol=0, atol=1e-5)
+    moved = affine.apply(gamma, POINTS)
+    torch.testing.assert_close(affine.apply(gamma, moved, inverse=True)[0], POINTS, rtol=0, atol=1e-5)
+    torch.testing.assert_close(affine.apply(-gamma, moved)[0], POINTS, rtol=0, atol=1e-5)
 
 
-def test_zero_is_exactly_the_identity():
+def test_zero_gamma_is_exactly_the_identity():
     assert torch.equal(affine.apply(torch.zeros(1, 6), POINTS)[0], POINTS)
 
 
-def test_flow_adds_times(generator):
+def test_half_the_flow_twice_is_the_whole_flow(generator):
     gamma = torch.randn(5, 6, generator=generator, dtype=torch.float64)
     points = pixel_grid(4, 4, dtype=torch.float64)
     halfway_twice = affine.apply(gamma / 2, affine.apply(gamma / 2, points))
     torch.testing.assert_close(affine.apply(gamma, points), halfway_twice)
 
 
-def test_rotation_and_translation_mean_what_they_say():
+def test_velocity_is_the_derivative_of_the_flow_at_time_zero(generator):
+    gamma = torch.randn(3, 6, generator=generator, dtype=torch.float64)
+    points = torch.randn(3, 7, 2, generator=generator, dtype=torch.float64)
+    time = 1e-4
+    displacement = affine.apply(time * gamma, points) - affine.apply(-time * gamma, points)
+    torch.testing.assert_close(affine.velocity(gamma, points), displacement / (2 * time), rtol=0, atol=1e-6)
+
+
+def test_rotation_by_a_quarter_turn_and_translation():
     quarter = torch.tensor([[0, -math.pi / 2, math.pi / 2, 0, 0, 0]])
     torch.testing.assert_close(affine.apply(quarter, torch.tensor([[1.0, 0.0]]))[0], torch.tensor([[0.0, 1.0]]))
     shift = torch.tensor([[0.0, 0, 0, 0, 0.25, -0.5]])
     torch.testing.assert_close(affine.apply(shift, torch.zeros(1, 2))[0], torch.tensor([[0.25, -0.5]]))
 
 
-def test_warping_with_the_identity_changes_nothing_and_warping_never_writes_to_its_input(generator):
+def test_identity_warp_returns_the_image_and_no_warp_modifies_its_input(generator):
     images = torch.rand(3, 2, 9, 12, generator=generator)
-    kept = images.clone()
-    torch.testing.assert_close(affine.warp(images, torch.zeros(3, 6)), kept, rtol=0, atol=1e-6)
+    original = images.clone()
+    torch.testing.assert_close(affine.warp(images, torch.zeros(3, 6)), original, rtol=0, atol=1e-6)
     affine.warp(images, torch.randn(3, 6, generator=generator))
-    assert torch.equal(images, kept)
+    assert torch.equal(images, original)
 
 
 def test_warp_pulls_back_by_whole_pixels(generator):
@@ -113,42 +123,42 @@ def test_warp_pulls_back_by_whole_pixels(generator):
     torch.testing.assert_close(warped[..., :-2], image[..., 2:], rtol=0, atol=1e-6)
 
 
-def test_outside_is_the_nearest_edge_pixel(generator):
+def test_points_outside_the_image_read_the_nearest_edge_pixel(generator):
     image = torch.rand(1, 1, 6, 6, generator=generator)
     far_right = torch.tensor([[0.0, 0, 0, 0, 5, 0]])
     torch.testing.assert_close(affine.warp(image, far_right), image[..., -1:].expand(1, 1, 6, 6))
 
 
-def test_pixel_grid_reads_every_pixel_at_its_centre(generator):
+def test_resampling_at_the_pixel_grid_returns_the_image(generator):
     image = torch.rand(1, 1, 4, 7, generator=generator)
     torch.testing.assert_close(resample(image, pixel_grid(4, 7)[None]), image)
 
 
-def test_sequential_undoes_in_reverse_order(generator):
+def test_sequential_inverts_its_parts_in_reverse_order(generator):
     chain = Sequential(Affine(), Affine())
     gamma = torch.randn(4, 12, generator=generator, dtype=torch.float64)
     points = pixel_grid(5, 5, dtype=torch.float64)
-    there = chain.apply(gamma, points)
+    moved = chain.apply(gamma, points)
     first, second = gamma[:, :6], gamma[:, 6:]
-    torch.testing.assert_close(there, affine.apply(second, affine.apply(first, points)))
-    torch.testing.assert_close(chain.apply(gamma, there, inverse=True), points.expand(4, -1, -1))
-    assert (chain.apply(-gamma, there) - points).abs().max() > 0.01, "negating alone would do: the test is too weak"
+    torch.testing.assert_close(moved, affine.apply(second, affine.apply(first, points)))
+    torch.testing.assert_close(chain.apply(gamma, moved, inverse=True), points.expand(4, -1, -1))
+    assert (chain.apply(-gamma, moved) - points).abs().max() > 0.01, "negating gamma must not be enough"
 
 
-def test_a_strong_contraction_in_float32_is_finite():
-    """e^s underflows and cosh overflows, and their product is an ordinary number."""
+def test_strong_contraction_in_float32_is_finite():
+    """e^s underflows and cosh overflows, although their product is an ordinary number."""
     matrix = affine.matrix(torch.tensor([[-200.0, 0, 0, 0, 0.1, 0.1]]))
     torch.testing.assert_close(matrix[0, :, :2], torch.tensor([[0.0, 0], [0, 1]]))
 
 
-def test_a_gamma_that_is_not_a_number_is_named():
+def test_error_names_the_component_of_gamma_that_is_not_finite():
     gamma = torch.zeros(2, 6)
     gamma[0, 4] = math.nan
-    with pytest.raises(InputError, match=r"component 4 of gamma is nan in sample 0.*needs finite"):
+    with pytest.raises(InputError, match=r"gamma must be finite, but component 4 of sample 0 is nan\."):
         affine.warp(torch.rand(2, 1, 4, 4), gamma)
 
 
-def test_reading_at_points_that_are_not_numbers_does_not_crash_the_backward_pass():
+def test_nan_points_do_not_crash_the_backward_pass_of_sampling():
     points = pixel_grid(4, 4)[None].repeat(2, 1, 1)
     points[0, 3] = math.nan
     images = torch.rand(2, 1, 4, 4, requires_grad=True)
@@ -158,8 +168,8 @@ def test_reading_at_points_that_are_not_numbers_does_not_crash_the_backward_pass
     assert images.grad.isfinite().all()
 
 
-def test_gamma_of_another_shape_is_named():
-    with pytest.raises(InputError, match=r"images of torch.float32 of shape 2 x channels .* got torch.uint8 of shape"):
+def test_errors_name_the_expected_and_the_actual_shape():
+    with pytest.raises(InputError, match=r"images of torch.float32 and shape 2 x channels .* got torch.uint8 of shape"):
         affine.warp(torch.zeros(2, 1, 4, 4, dtype=torch.uint8), torch.zeros(2, 6))
     with pytest.raises(InputError, match=r"got torch.float32 of shape \(3, 1, 4, 4\)"):
         affine.warp(torch.zeros(3, 1, 4, 4), torch.zeros(2, 6))
@@ -170,12 +180,29 @@ def test_gamma_of_another_shape_is_named():
         Sequential(Affine()).apply(torch.zeros(2, 7), POINTS)
     with pytest.raises(InputError, match=r"batch x 6, got torch.float32 of shape \(2, 5\)"):
         affine.warp(torch.zeros(2, 1, 4, 4), torch.zeros(2, 5))
-    with pytest.raises(InputError, match="at least one"):
-        Sequential()
 
 
-def test_generators_are_the_motions_that_they_are_called():
-    """Half a unit of each, moving the points (1, 0) and (0, 1) by closed forms."""
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ((), "at least one transformation"),
+        ((3,), r"Sequential takes transformations, .* but argument 1 is 3\."),
+        ((affine, Affine), r"argument 2 is <class 'vitae.transforms.affine.Affine'>\."),
+        (([affine, affine],), r"argument 1 is \[Affine\(\), Affine\(\)\]\."),
+    ],
+)
+def test_sequential_takes_only_transformations(parts, message):
+    with pytest.raises(InputError, match=message):
+        Sequential(*parts)
+
+
+def test_sequential_has_no_velocity_field():
+    with pytest.raises(InputError, match=r"Sequential\(Affine\(\)\) has no velocity field"):
+        Sequential(affine).velocity(torch.zeros(1, 6), POINTS)
+
+
+def test_generators_move_points_as_their_names_say():
+    """Half a unit of each generator moves the points (1, 0) and (0, 1) as in closed form."""
     c, s, e = math.cos(0.5), math.sin(0.5), math.exp(0.5)
     expected = {
         "right": ((1.5, 0), (0.5, 1)),
@@ -189,11 +216,11 @@ def test_generators_are_the_motions_that_they_are_called():
     torch.testing.assert_close(moved, torch.tensor(list(expected.values())))
 
 
-def test_generators_of_a_chain_are_those_of_its_parts_where_they_have_any():
+def test_generators_of_sequential_are_those_of_its_parts():
     chain = Sequential(Affine(), CPAB((2, 2)), Affine())
     assert chain.generators.shape == (12, chain.dim)
-    cells = CPAB((2, 2)).dim
+    cpab_dim = CPAB((2, 2)).dim
     torch.testing.assert_close(chain.generators[:6, :6], affine.generators)
-    torch.testing.assert_close(chain.generators[6:, 6 + cells :], affine.generators)
+    torch.testing.assert_close(chain.generators[6:, 6 + cpab_dim :], affine.generators)
     assert chain.generators.count_nonzero() == 2 * affine.generators.count_nonzero()
-    assert CPAB((2, 2)).generators.shape == (0, cells)
+    assert CPAB((2, 2)).generators.shape == (0, cpab_dim)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vitae.cli.options import Parser, add_data
 from vitae.data import DATASETS, SOURCES, Collection, cache
-from vitae.data.base import TooFewError
+from vitae.data.collection import NotEnoughImagesError
 from vitae.data.export import export
 from vitae.support import paths
 from vitae.support.errors import InputError, require_known, require_number
@@ -59,10 +59,10 @@ def execute(arguments: argparse.Namespace) -> None:
         require_writable(picture)
     for name in names:
         print(f"{name}: {DATASETS[name].title}")
-        for line in DATASETS[name].whereabouts(arguments.data_root):
+        for line in DATASETS[name].availability(arguments.data_root):
             print(f"  {line}")
     if not arguments.dataset:
-        if entries := cache.contents():
+        if entries := cache.entries():
             megabytes = sum(size for _, size in entries) / 1e6
             print(
                 f"cache: {len(entries)} generated sets, {megabytes:,.0f} MB in {paths.generated()}; delete it at will"
@@ -88,7 +88,7 @@ def execute(arguments: argparse.Namespace) -> None:
 
         rows = collection.traversals(_TRAVERSAL_STEPS, resolution)
         figures.write_figure(figures.factor_sheet(rows), arguments.traversal)
-        print(f"traversal: {arguments.traversal}, embedded: {collection.instead}")
+        print(f"traversal: {arguments.traversal}, embedded: {collection.embedded_content}")
     if arguments.export:
         for path in export(collection, arguments.export, size=arguments.size, **request):
             print(f"export: {path} ({path.stat().st_size:,} bytes)")
@@ -100,7 +100,7 @@ def _draw(collection: Collection, request: dict, count: int | None, path: Path) 
 
     try:
         dataset = collection.load("train", size=count or _PREVIEW, **request)
-    except TooFewError as error:
+    except NotEnoughImagesError as error:
         if count is not None:
             raise
         dataset = collection.load("train", size=error.available, **request)

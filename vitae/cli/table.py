@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from vitae.cli.options import Parser, add_profile, no_records
-from vitae.experiments.declaration import EXPERIMENTS, PROFILES, ROWS
+from vitae.experiments.declaration import EXPERIMENTS, PROFILES
 from vitae.experiments.records import load_records
 from vitae.report import tables
 from vitae.report.poster import POSTER
@@ -34,7 +34,6 @@ def execute(arguments: argparse.Namespace) -> None:
     records = load_records(arguments.profile, arguments.dataset)
     if not records:
         raise InputError(no_records(arguments.dataset, arguments.profile))
-    names = {name: row.title for name, row in ROWS.items()}
     poster = POSTER.get(arguments.dataset) if arguments.profile == "full" else None
-    print(tables.FORMATS[arguments.format](tables.table(records, names, poster=poster)))
+    print(tables.FORMATS[arguments.format](tables.table(records, poster=poster)))
     print(tables.caption(records), file=sys.stderr)

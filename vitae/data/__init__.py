@@ -1,4 +1,4 @@
-"""Datasets, one file each; every one is loaded into the same in-memory object.
+"""Datasets: one file each, all loaded into the same in-memory `Dataset`.
 
 >>> import vitae.data
 >>> bodies = vitae.data.load("smpl", "train", source="embedded", size=3)
@@ -8,12 +8,13 @@
 
 from pathlib import Path
 
-from vitae.data.base import SOURCES, SPLITS, Collection, Dataset, Factor, Source
 from vitae.data.celeba import CelebA
+from vitae.data.collection import SOURCES, SPLITS, Collection, FileCollection
+from vitae.data.dataset import Dataset, Factor, Source, as_floats
 from vitae.data.dsprites import DSprites
 from vitae.data.folder import Folder
 from vitae.data.grid import Grid
-from vitae.data.mnist import MNIST, Digits
+from vitae.data.mnist import MNIST, UprightDigits
 from vitae.data.shapes3d import Shapes3D
 from vitae.data.smpl import SMPL
 from vitae.support.errors import InputError
@@ -26,16 +27,19 @@ def register_dataset(collection: type[Collection] | Collection) -> type[Collecti
     """Register a dataset under its `name`; a decorator for a subclass of `Collection`.
 
     Raises:
-        InputError: the name is taken.
+        InputError: not a `Collection`, no name or title, or the name is taken.
     """
     instance = collection() if isinstance(collection, type) else collection
     if not isinstance(instance, Collection):
-        raise InputError(f"a dataset is a subclass of vitae.data.Collection, got {type(instance).__name__}.")
+        raise InputError(f"a dataset must be a subclass of vitae.data.Collection, got {type(instance).__name__}.")
+    for attribute in ("name", "title"):
+        if not getattr(instance, attribute, ""):
+            raise InputError(f"dataset {type(instance).__name__} has no {attribute}: define it as a class attribute.")
     DATASETS.add(instance.name, instance, module=type(instance).__module__)
     return collection
 
 
-for _collection in (Digits, DSprites, SMPL, CelebA, Shapes3D, Folder):
+for _collection in (MNIST, DSprites, SMPL, CelebA, Shapes3D, Folder):
     register_dataset(_collection)
 
 
@@ -48,21 +52,21 @@ def load(
     seed: int = 0,
     resolution: tuple[int, int] | None = None,
 ) -> Dataset:
-    """Images, the factors behind them, and where they came from.
+    """Load images with their ground-truth factors.
 
     Args:
-        name: one of `DATASETS`.
-        split: "train" or "test"; the two share no digit, photograph, combination or draw of factors. Rendered images
-            can still coincide, where factors differ by less than a pixel shows.
+        name: a name in `DATASETS`.
+        split: "train" or "test". The two splits share no digit, photograph or combination of factors; two rendered
+            images can still be equal, where their factors differ by less than a pixel can show.
         root: the user's data folder; default `$VITAE_DATA`.
-        source: "data-root", "download" or "embedded" for that one alone. "auto" takes what is under the root, else an
-            earlier download, else what comes with the package; of all but MNIST it downloads nothing unasked.
-        size: how many images, the first of the split's order; None for the dataset's usual number.
-        seed: of whatever is drawn: the split, the factors, MNIST's perspectives.
-        resolution: height and width in pixels, where the dataset can be had at another than its usual one.
+        source: "data-root", "download" or "embedded" to use that one alone; "auto" tries the data root, then an earlier
+            download, then the data bundled with the package. Only MNIST downloads without being asked to.
+        size: number of images, the first of the split; None for the dataset's default.
+        seed: of the split, of random factors, and of MNIST's perspectives.
+        resolution: height and width in pixels; default the dataset's own.
 
     Raises:
-        InputError: an unknown name, files that are missing or damaged, more images than there are.
+        InputError: unknown name, missing or damaged files, or more images than there are.
     """
     return DATASETS.named(name).load(split, root=root, source=source, size=size, seed=seed, resolution=resolution)
 
@@ -75,8 +79,11 @@ __all__ = [
     "Collection",
     "Dataset",
     "Factor",
+    "FileCollection",
     "Grid",
     "Source",
+    "UprightDigits",
+    "as_floats",
     "load",
     "register_dataset",
 ]

@@ -1,7 +1,7 @@
-"""Filling large arrays of images in parallel, once: what took long is kept in the cache and found again.
+"""A disk cache for arrays of images that are slow to render or to read, and parallel rendering into such arrays.
 
-An entry of the cache is named by everything that determines its bytes and appears under that name only when it is
-whole, so an interrupted generation leaves nothing that a later run takes for it.
+The file name of an entry is a hash of everything that determines its bytes. Entries are written atomically, so an
+interrupted run leaves no partial entry.
 """
 
 import hashlib
@@ -20,60 +20,67 @@ from vitae.support import paths
 from vitae.support.errors import InputError
 from vitae.support.files import write_array
 
-_BLOCK = 64  # images a job
-# Fewer images than this are soon made again, and more bytes than that would fill a disk unasked.
-_FEWEST, _MOST_BYTES = 1_000, 2**30
+_BLOCK = 64  # images per job
+# Fewer images are quick to make again; more bytes would fill the user's disk.
+_MIN_IMAGES, _MAX_BYTES = 1_000, 2**30
 
-Fill = Callable[[slice, np.ndarray], None]
+# Called as `write_block(rows, block)`: fills `block`, the part of the array at `rows`. Called from several threads.
+BlockWriter = Callable[[slice, np.ndarray], None]
 
 
-def cached(name: str, arguments: dict, shape: tuple[int, ...], fill: Fill) -> np.ndarray:
-    """The array that `fill` makes, uint8, from the cache if it was made before.
+def cached_images(name: str, key: dict, shape: tuple[int, ...], write_block: BlockWriter) -> np.ndarray:
+    """Render images in parallel, or read them from the cache.
 
     Args:
         name: of the dataset.
-        arguments: plain values that, with the name and the shape, determine every byte.
+        key: JSON values that, with the name and the shape, determine every byte.
         shape: of the array, `n x ...`.
-        fill: is given rows and the part of the array to fill, from several threads.
+        write_block: renders a block of rows.
+
+    Returns:
+        uint8, `shape`.
     """
-    return kept(name, arguments, shape, lambda: filled(shape, fill, name))
+    return load_or_make(name, key, shape, lambda: fill_in_parallel(shape, write_block, name))
 
 
-def kept(
+def load_or_make(
     name: str,
-    arguments: dict,
+    key: dict,
     shape: tuple[int, ...],
     make: Callable[[], np.ndarray],
-    most: int | None = _MOST_BYTES,
+    max_bytes: int | None = _MAX_BYTES,
 ) -> np.ndarray:
-    """The array that `make` returns, from the cache if it was made before; see `cached`.
+    """Read an array from the cache, or call `make` and store the result; see `cached_images` for the arguments.
 
-    Few images, or more than `most` bytes of them, are made every time.
+    Arrays of fewer than 1,000 images, or of more than `max_bytes`, are not cached.
     """
-    if shape[0] < _FEWEST or (most is not None and np.prod(shape, dtype=np.int64) > most):
+    if shape[0] < _MIN_IMAGES or (max_bytes is not None and np.prod(shape, dtype=np.int64) > max_bytes):
         return make()
-    path = _entry(name, arguments, shape)
-    if (found := _read(path, shape)) is not None:
-        return np.array(found)
-    made = make()
-    _keep(path, made)
-    return made
+    path = _entry_path(name, key, shape)
+    if (entry := _read(path, shape)) is not None:
+        return np.array(entry)
+    array = make()
+    _store(path, array)
+    return array
 
 
-def _keep(path: Path, array: np.ndarray) -> None:
-    try:
-        write_array(path, array)
-    except InputError as error:
-        print(f"{error} Going on without the cache.", file=sys.stderr)
+def convert_file(name: str, file: Path, shape: tuple[int, ...], convert: Callable[[], np.ndarray]) -> np.ndarray:
+    """The result of `convert`, memory-mapped from the cache; converted again when `file` changes."""
+    path = _entry_path(name, {"file": file_state_hash([file], file.parent)}, shape)
+    if (entry := _read(path, shape)) is not None:
+        return entry
+    array = convert()
+    _store(path, array)
+    return array
 
 
-def filled(shape: tuple[int, ...], fill: Fill, label: str) -> np.ndarray:
-    """An array of uint8, filled in blocks by as many threads as torch uses, under a progress bar."""
+def fill_in_parallel(shape: tuple[int, ...], write_block: BlockWriter, label: str) -> np.ndarray:
+    """Fill a uint8 array in blocks, on as many threads as torch uses, with a progress bar."""
     array = np.empty(shape, np.uint8)
     blocks = [slice(start, min(start + _BLOCK, shape[0])) for start in range(0, shape[0], _BLOCK)]
     pool = ThreadPoolExecutor(torch.get_num_threads())
     try:
-        jobs = [pool.submit(fill, rows, array[rows]) for rows in blocks]
+        jobs = [pool.submit(write_block, rows, array[rows]) for rows in blocks]
         with tqdm(total=shape[0], desc=label, unit="image", disable=None, delay=1) as bar:
             for job, rows in zip(jobs, blocks, strict=True):
                 job.result()
@@ -83,48 +90,45 @@ def filled(shape: tuple[int, ...], fill: Fill, label: str) -> np.ndarray:
     return array
 
 
-def converted(name: str, file: Path, shape: tuple[int, ...], convert: Callable[[], np.ndarray]) -> np.ndarray:
-    """What `convert` makes of a file, mapped from the cache, where it is put once for each state of the file."""
-    path = _entry(name, {"file": fingerprint([file], file.parent)}, shape)
-    if (found := _read(path, shape)) is not None:
-        return found
-    made = convert()
-    _keep(path, made)
-    return made
-
-
-def digest(array: np.ndarray) -> str:
-    """Names an array's content."""
+def array_hash(array: np.ndarray) -> str:
+    """Hash of an array's bytes, to be part of a key."""
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
 
 
-def contents() -> list[tuple[Path, int]]:
-    """The entries of the cache and their sizes in bytes."""
+def file_state_hash(files: list[Path], folder: Path) -> str:
+    """Hash of the files' paths below `folder`, sizes, times and inodes, without reading their content.
+
+    The change time and the inode are included because copying tools cannot restore them.
+    """
+    content = hashlib.sha256()
+    for path in files:
+        status = os.stat(path)
+        state = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
+        content.update(f"{path.relative_to(folder)}|{state}\n".encode())
+    return content.hexdigest()[:16]
+
+
+def entries() -> list[tuple[Path, int]]:
+    """The files in the cache with their sizes in bytes."""
     return sorted((path, path.stat().st_size) for path in paths.generated().glob("*.npy"))
 
 
-def _entry(name: str, arguments: dict, shape: tuple[int, ...]) -> Path:
-    stated = json.dumps([name, arguments, shape], sort_keys=True)
-    digest = hashlib.sha256(stated.encode()).hexdigest()[:16]
-    return paths.generated() / f"{name}-{'x'.join(map(str, shape))}-{digest}.npy"
+def _entry_path(name: str, key: dict, shape: tuple[int, ...]) -> Path:
+    text = json.dumps([name, key, shape], sort_keys=True)
+    key_hash = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return paths.generated() / f"{name}-{'x'.join(map(str, shape))}-{key_hash}.npy"
+
+
+def _store(path: Path, array: np.ndarray) -> None:
+    try:
+        write_array(path, array)
+    except InputError as error:
+        print(f"{error} Continuing without the cache.", file=sys.stderr)
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     try:
-        found = np.lib.format.open_memmap(path, "r")
-    except Exception:  # not there, or damaged from outside, which numpy says in many ways
+        array = np.lib.format.open_memmap(path, "r")
+    except Exception:  # missing, or damaged, for which numpy raises many kinds of errors
         return None
-    return found if (found.shape, found.dtype) == (shape, np.uint8) else None
-
-
-def fingerprint(files: list[Path], within: Path) -> str:
-    """Names files by where they are and when they changed, without reading them.
-
-    The time of the last change of status and the file's number are what no copying tool sets back.
-    """
-    digest = hashlib.sha256()
-    for path in files:
-        status = os.stat(path)
-        changed = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
-        digest.update(f"{path.relative_to(within)}|{changed}\n".encode())
-    return digest.hexdigest()[:16]
+    return array if (array.shape, array.dtype) == (shape, np.uint8) else None

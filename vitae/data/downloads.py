@@ -1,4 +1,7 @@
-"""Downloads that resume where they broke off and count only when their checksum is right."""
+"""Downloads that resume after an interruption and are checked against a published checksum.
+
+pooch would restart an interrupted download from the beginning, and the largest file here has 268 MB.
+"""
 
 import contextlib
 import hashlib
@@ -14,39 +17,37 @@ from tqdm import tqdm
 
 from vitae.support.errors import InputError, reason
 
-_CHUNK = 2**20
-_PATIENCE = 30  # seconds without a byte
+_CHUNK = 2**20  # bytes
+_TIMEOUT = 30  # seconds without a byte
 
 
 def fetch(url: str, target: Path, *, md5: str) -> None:
-    """Download to `target`, by way of `target.part`, which a broken download leaves to be continued.
+    """Download `url` to `target`, through `target.part`, which an interrupted download leaves behind to resume from.
 
     Args:
-        md5: the file's checksum, as published; it guards against damage, not against malice.
+        md5: the published checksum; it detects damage, not tampering.
 
     Raises:
-        InputError: no connection, it broke off, the disk is full, or the content is not what was published.
+        InputError: no connection, an interrupted download, a full disk, or a wrong checksum.
     """
     part = target.with_name(target.name + ".part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(part):
+        with _locked(part):
             _receive(url, part)
             if _md5(part) != md5:
                 part.unlink()
-                raise InputError(
-                    f"{url} is not the file that was published (its checksum differs): it was thrown away."
-                )
+                raise InputError(f"{url} is not the published file (wrong checksum): the download was deleted.")
             part.replace(target)
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
-        raise InputError(_broken(url, part, reason(error))) from None
+        raise InputError(_interrupted(url, part, reason(error))) from None
     except OSError as error:
         raise InputError(f"cannot write {part}: {(error.strerror or reason(error)).lower()}.") from None
 
 
 @contextlib.contextmanager
-def _alone(part: Path) -> Iterator[None]:
-    """Only one process writes a part; where the system has no locks, the checksum has to do."""
+def _locked(part: Path) -> Iterator[None]:
+    """Let one process at a time write `part`; without file locks (Windows) the checksum detects a mixture."""
     try:
         import fcntl
     except ImportError:
@@ -56,18 +57,18 @@ def _alone(part: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InputError(f"another process is downloading {part}: wait for it, and ask again.") from None
+            raise InputError(f"another process is downloading {part}: wait until it is done and try again.") from None
         try:
             yield
         finally:
             part.with_suffix(".lock").unlink(missing_ok=True)
 
 
-def of_torchvision(name: str, instead: str) -> type:
-    """A dataset's class of torchvision, which is imported for nothing else.
+def torchvision_dataset(name: str, files: str) -> type:
+    """A dataset class of torchvision, which vitae uses only for its downloads.
 
     Args:
-        instead: what the user may put under a root of theirs.
+        files: the files that the user can put in a folder instead, for the error message.
 
     Raises:
         InputError: torchvision cannot be imported.
@@ -78,44 +79,46 @@ def of_torchvision(name: str, instead: str) -> type:
         # A torchvision built for another torch fails on import with a RuntimeError about missing operators.
         raise InputError(
             f"downloading {name} needs a torchvision built for torch {torch.__version__}, and importing torchvision "
-            f"failed ({reason(error)}): install the pinned pair from requirements.lock, or put {instead} and name ROOT "
+            f"failed ({reason(error)}): install the pinned pair from requirements.lock, or put {files} and name ROOT "
             f"with --data-root."
         ) from None
 
 
-def _broken(url: str, part: Path, why: str) -> str:
-    have = part.stat().st_size if part.exists() else 0
-    if not have:
+def _interrupted(url: str, part: Path, why: str) -> str:
+    received = part.stat().st_size if part.exists() else 0
+    if not received:
         return f"{url} could not be downloaded ({why})."
-    return f"the download of {url} broke off after {have / 1e6:.1f} MB ({why}): the same command continues it."
+    return (
+        f"the download of {url} was interrupted after {received / 1e6:.1f} MB ({why}): run the command again to resume."
+    )
 
 
 def _receive(url: str, part: Path) -> None:
-    have = part.stat().st_size if part.exists() else 0
-    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    received = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={received}-"} if received else {})
     try:
-        answer = urllib.request.urlopen(request, timeout=_PATIENCE)
+        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
-        if have and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # all of it is here already, as the checksum will tell
+        if received and error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # the file is complete, or too long, which the checksum detects
         raise
-    with answer:
-        if answer.status != http.client.PARTIAL_CONTENT:
-            have = 0
-        length = answer.headers.get("Content-Length")
-        total = have + int(length) if length and length.isdecimal() else None
+    with response:
+        if response.status != http.client.PARTIAL_CONTENT:
+            received = 0
+        length = response.headers.get("Content-Length")
+        total = received + int(length) if length and length.isdecimal() else None
         with (
-            part.open("ab" if have else "wb") as file,
+            part.open("ab" if received else "wb") as file,
             tqdm(
-                total=total, initial=have, desc=url.rsplit("/", 1)[-1], unit="B", unit_scale=True, disable=None
+                total=total, initial=received, desc=url.rsplit("/", 1)[-1], unit="B", unit_scale=True, disable=None
             ) as bar,
         ):
-            while chunk := answer.read(_CHUNK):
+            while chunk := response.read(_CHUNK):
                 file.write(chunk)
-                have += len(chunk)
+                received += len(chunk)
                 bar.update(len(chunk))
-    if total is not None and have < total:
-        raise ConnectionError(f"{total / 1e6:.1f} MB were promised")
+    if total is not None and received < total:
+        raise ConnectionError(f"the file has {total / 1e6:.1f} MB")
 
 
 def _md5(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Reading image files: turned upright, cropped, resized, in parallel, all unreadable ones named at once."""
+"""Read image files in parallel: rotate as EXIF says, crop, resize; one error message lists all unreadable files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,17 +9,17 @@ from vitae.data import cache
 from vitae.support.errors import InputError, reason
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
-# Pillow's modes without colour, and those of them with 16 bits.
-_GREY, _DEEP = ("1", "L", "LA", "I", "F"), ("I;16", "I;16L", "I;16B", "I;16N")
-_ORIENTATION, _ON_ITS_SIDE = 0x0112, 5  # the EXIF tag, and its first value for images that lie on their side
-_NAMED = 5  # of the unreadable files, so many by name
+# Pillow's modes without colour: 8 or 32 bits, and 16 bits.
+_GREY, _GREY_16_BITS = ("1", "L", "LA", "I", "F"), ("I;16", "I;16L", "I;16B", "I;16N")
+_EXIF_ORIENTATION, _FIRST_SIDEWAYS = 0x0112, 5  # orientations 5 to 8 swap width and height
+_MAX_NAMED = 5  # unreadable files named in the error message
 
-# Width and height of an image to the box that is kept: left, top, right, bottom.
+# Maps the width and height of an image to the box to cut out: left, top, right, bottom, in pixels.
 Crop = Callable[[int, int], tuple[float, float, float, float]]
 
 
-def central(height: float, width: float) -> Crop:
-    """The largest central box with these proportions."""
+def central_crop(height: float, width: float) -> Crop:
+    """The largest centred box with the proportions `height : width`."""
 
     def crop(image_width: int, image_height: int) -> tuple[float, float, float, float]:
         scale = min(image_width / width, image_height / height)
@@ -29,26 +29,27 @@ def central(height: float, width: float) -> Crop:
     return crop
 
 
-def header(file: Path) -> tuple[tuple[int, int], bool] | None:
-    """Width and height as it is shown, and whether it is stored without colour; None of what is no image."""
+def read_header(file: Path) -> tuple[tuple[int, int], bool] | None:
+    """((width, height) after EXIF rotation, whether the image is grey); None if the file is not an image."""
     from PIL import Image
 
     try:
         with Image.open(file) as image:
-            turned = image.getexif().get(_ORIENTATION, 1) >= _ON_ITS_SIDE
-            return image.size[::-1] if turned else image.size, image.mode in _GREY or image.mode in _DEEP
+            sideways = image.getexif().get(_EXIF_ORIENTATION, 1) >= _FIRST_SIDEWAYS
+            size = image.size[::-1] if sideways else image.size
+            return size, image.mode in _GREY or image.mode in _GREY_16_BITS
     except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError):
         return None
 
 
-def _in_mode(image, mode: str):
-    """An image in grey or colour with 8 bits: 16 are scaled, what is transparent becomes white."""
+def _convert(image, mode: str):
+    """Convert to 8-bit grey or RGB: 16 bits are scaled to 8, transparency becomes white."""
     from PIL import Image
 
-    if image.mode in _DEEP:
+    if image.mode in _GREY_16_BITS:
         image = Image.fromarray((np.asarray(image).astype(np.float64) / 257).round().astype(np.uint8))
     if image.mode in ("I", "F"):
-        raise ValueError("it has 32 bits a pixel: save it with 8 or 16")
+        raise ValueError("32 bits per pixel: save it with 8 or 16")
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -56,49 +57,55 @@ def _in_mode(image, mode: str):
 
 
 def read(
-    files: list[Path], within: Path, name: str, channels: int, resolution: tuple[int, int], crop: Crop, version: str
+    files: list[Path], folder: Path, name: str, channels: int, resolution: tuple[int, int], crop: Crop, version: str
 ) -> np.ndarray:
-    """Images as uint8, `n x channels x height x width`; from the cache if these files were read before.
+    """Read images, or take them from the cache if the files have not changed.
 
     Args:
-        within: the folder that all files are in, which messages and the cache leave out.
+        folder: the folder that contains all files; messages and the cache use paths relative to it.
+        name: of the dataset, for the cache.
         channels: 1 for grey, 3 for colour.
-        version: names the crop in the cache.
+        resolution: height and width in pixels.
+        version: identifies `crop` in the cache.
+
+    Returns:
+        uint8, `n x channels x height x width`.
 
     Raises:
-        InputError: some files cannot be read; names the first few, says how many.
+        InputError: some files cannot be read; the message names the first five.
     """
     from PIL import Image, ImageOps
 
     mode = {1: "L", 3: "RGB"}[channels]
     unreadable: list[tuple[str, str]] = []
 
-    def one(file: Path) -> np.ndarray:
+    def read_one(file: Path) -> np.ndarray:
         with Image.open(file) as image:
-            upright = _in_mode(ImageOps.exif_transpose(image), mode)
+            upright = _convert(ImageOps.exif_transpose(image), mode)
             left, top, right, bottom = crop(*upright.size)
-            # Rounding can put a box a hair outside its image.
+            # Rounding can put the box slightly outside the image.
             box = max(left, 0), max(top, 0), min(right, upright.width), min(bottom, upright.height)
             resized = upright.resize(resolution[::-1], Image.Resampling.BILINEAR, box=box)
         return np.asarray(resized).reshape(*resolution, channels).transpose(2, 0, 1)
 
-    def fill(rows: slice, block: np.ndarray) -> None:
-        for file, place in zip(files[rows], block, strict=True):
+    def write_block(rows: slice, block: np.ndarray) -> None:
+        for file, target in zip(files[rows], block, strict=True):
             try:
-                place[:] = one(file)
+                target[:] = read_one(file)
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                unreadable.append((str(file.relative_to(within)), reason(error)))
+                unreadable.append((str(file.relative_to(folder)), reason(error)))
 
-    def make() -> np.ndarray:
-        made = cache.filled((len(files), channels, *resolution), fill, name)
+    def read_all() -> np.ndarray:
+        images = cache.fill_in_parallel(shape, write_block, name)
         if unreadable:
-            named = ", ".join(f"{file} ({why})" for file, why in sorted(unreadable)[:_NAMED])
-            more = f" and {len(unreadable) - _NAMED:,} more" if len(unreadable) > _NAMED else ""
+            named = ", ".join(f"{file} ({why})" for file, why in sorted(unreadable)[:_MAX_NAMED])
+            more = f" and {len(unreadable) - _MAX_NAMED:,} more" if len(unreadable) > _MAX_NAMED else ""
             raise InputError(
-                f"{len(unreadable):,} of {len(files):,} images under {within} cannot be read: {named}{more}. Copy them "
-                f"again, or delete them to go on without."
+                f"{len(unreadable):,} of {len(files):,} images in {folder} cannot be read: {named}{more}. Copy them "
+                f"again, or delete them to continue without them."
             )
-        return made
+        return images
 
-    arguments = {"files": cache.fingerprint(files, within), "version": version}
-    return cache.kept(name, arguments, (len(files), channels, *resolution), make, most=None)
+    shape = (len(files), channels, *resolution)
+    key = {"files": cache.file_state_hash(files, folder), "version": version}
+    return cache.load_or_make(name, key, shape, read_all, max_bytes=None)

@@ -1,6 +1,7 @@
-"""3D Shapes: every combination of three colours, a scale, a shape and an orientation of an object in a room.
+"""3D Shapes: an object in a room, in every combination of three hues, a scale, a shape and an orientation.
 
-Published by Burgess and Kim (2018); without the file, a stand-in that we cast ourselves, alike but not equal.
+Published by Burgess and Kim (2018). Without the published file the scenes are ray-traced, similar to the published ones
+but not equal.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from vitae.data import cache
-from vitae.data.base import Factor, Source
+from vitae.data.dataset import Factor, Source
 from vitae.data.grid import Grid, GridCollection
 from vitae.support.errors import InputError, reason
 
@@ -24,7 +25,7 @@ _CITATION = "Burgess, Kim: 3D Shapes Dataset, 2018, github.com/google-deepmind/3
 
 _HUES = tuple(h / 10 for h in range(10))
 FACTORS = (
-    # Hues are classes: on their circle the first is as near to the last as to the second.
+    # Hues are classes because they lie on a circle: the first is as close to the last as to the second.
     Factor("floor_hue", "class", _HUES),
     Factor("wall_hue", "class", _HUES),
     Factor("object_hue", "class", _HUES),
@@ -34,57 +35,55 @@ FACTORS = (
 )
 _SIZES = tuple(len(factor.values) for factor in FACTORS)
 _SHAPE = (480_000, 64, 64, 3)
-_READ = 1_000  # published images read at once
-_VERSION = 1
+_READ_SPAN = 1_000  # published images read at once
+_VERSION = 1  # of the rendered images, part of their cache key
 
 
 class Shapes3D(GridCollection):
-    """See the module."""
+    """The published 3D Shapes, or our ray-traced substitute."""
 
     name = "shapes3d"
     title = "3D Shapes"
     resolution = (64, 64)
-    shown = (1, 5, 8, 4, 0, 4)
+    traversal_start = (1, 5, 8, 4, 0, 4)
     file, url, md5, count = _FILE, _URL, _MD5, _SHAPE[0]
-    instead = "a stand-in cast by our own rays, all 480,000 combinations, 64 x 64"
-    downloadable = "268 MB"
+    download_size = "268 MB"
+    embedded_content = "a ray-traced substitute, all 480,000 combinations, 64 x 64"
 
     def published(self, file: Path, kind: str) -> Grid:
-        """The published images; what is taken of them is kept in the cache."""
-        with _opened(file):
-            pass  # so that a wrong file is refused before anything is drawn from it
+        """The published images; those that are used are cached."""
+        with _open(file):
+            pass  # check the file now rather than when the first image is read
 
         def images(positions: np.ndarray) -> Tensor:
             rows = np.ravel_multi_index(tuple(positions.T), _SIZES)
-            arguments = {"file": cache.fingerprint([file], file.parent), "rows": cache.digest(rows)}
+            key = {"file": cache.file_state_hash([file], file.parent), "rows": cache.array_hash(rows)}
             shape = (len(rows), 3, 64, 64)
-            return torch.from_numpy(cache.kept("shapes3d-published", arguments, shape, lambda: _read(file, rows)))
+            return torch.from_numpy(cache.load_or_make("shapes3d-published", key, shape, lambda: _read(file, rows)))
 
         return Grid(FACTORS, Source(kind, "3D Shapes, the published images", _LICENCE, _CITATION), images)
 
     def rendered(self, resolution: tuple[int, int]) -> Grid:
-        """Our stand-in."""
+        """The ray-traced substitute."""
         if resolution != self.resolution:
-            raise InputError(f"3D Shapes are cast at 64 x 64 pixels, not at {resolution[0]} x {resolution[1]}.")
+            raise InputError(f"3D Shapes are rendered at 64 x 64 pixels, not at {resolution[0]} x {resolution[1]}.")
 
         def images(positions: np.ndarray) -> Tensor:
             from vitae.data.rendering import room
 
-            arguments = {"version": _VERSION, "rows": cache.digest(positions)}
-            made = cache.cached(
-                "shapes3d",
-                arguments,
-                (len(positions), 3, *resolution),
-                lambda rows, block: room.draw(positions[rows], block),
+            key = {"version": _VERSION, "rows": cache.array_hash(positions)}
+            shape = (len(positions), 3, *resolution)
+            rendered = cache.cached_images(
+                "shapes3d", key, shape, lambda rows, block: room.draw(positions[rows], block)
             )
-            return torch.from_numpy(made)
+            return torch.from_numpy(rendered)
 
-        what = "a stand-in for 3D Shapes, cast by our own rays"
-        return Grid(FACTORS, Source("embedded", what, _OUR_LICENCE, _CITATION), images)
+        location = "a stand-in for 3D Shapes, cast by our own rays"
+        return Grid(FACTORS, Source("embedded", location, _OUR_LICENCE, _CITATION), images)
 
 
-# Published images, six a row, read from a figure of the authors' (an upscaled JPEG), and the combinations of ours that
-# come nearest to them.
+# Published images, six per row, taken from a figure by the authors (an upscaled JPEG), and the positions of our most
+# similar images.
 _PUBLISHED = Path(__file__).parent / "rendering" / "assets" / "shapes3d_published.png"
 _NEAREST = (
     *((0, 6, 7, 1, 0, 4), (0, 0, 0, 5, 3, 12), (1, 7, 0, 4, 2, 10)),
@@ -97,7 +96,7 @@ _NEAREST = (
 
 
 def published_beside_ours() -> tuple[Tensor, Tensor]:
-    """18 published images, and ours of the combinations that come nearest; uint8, `18 x 3 x 64 x 64` each."""
+    """18 published images and our most similar ones; uint8, `18 x 3 x 64 x 64` each."""
     from PIL import Image
 
     sheet = torch.from_numpy(np.array(Image.open(_PUBLISHED).convert("RGB")))
@@ -105,8 +104,8 @@ def published_beside_ours() -> tuple[Tensor, Tensor]:
     return tiles, Shapes3D().rendered((64, 64)).images(np.array(_NEAREST))
 
 
-def _opened(file: Path):
-    """The h5 file, checked."""
+def _open(file: Path):
+    """Open the h5 file after checking its content."""
     try:
         import h5py
     except ImportError:
@@ -114,31 +113,33 @@ def _opened(file: Path):
     try:
         archive = h5py.File(file, "r")
     except OSError as error:
-        raise InputError(f"{file} is not a whole HDF5 file ({reason(error)}): delete it and fetch it again.") from None
-    found = archive.get("images")
-    if not isinstance(found, h5py.Dataset) or found.shape != _SHAPE or found.dtype != np.uint8:
-        what = f"{found.dtype} {found.shape}" if isinstance(found, h5py.Dataset) else "missing"
+        raise InputError(
+            f"{file} is not a complete HDF5 file ({reason(error)}): delete it and download it again."
+        ) from None
+    images = archive.get("images")
+    if not isinstance(images, h5py.Dataset) or images.shape != _SHAPE or images.dtype != np.uint8:
+        found = f"{images.dtype} {images.shape}" if isinstance(images, h5py.Dataset) else "missing"
         archive.close()
-        raise InputError(f"{file} is not the published 3D Shapes: its images are {what}, not uint8 {_SHAPE}.")
+        raise InputError(f"{file} is not the published 3D Shapes: its images are {found}, not uint8 {_SHAPE}.")
     return archive
 
 
 def _read(file: Path, rows: np.ndarray) -> np.ndarray:
-    """Images by number, in one pass through the file: single ones would unpack most of it many times."""
-    made = np.empty((len(rows), 3, 64, 64), np.uint8)
+    """Read images by index in one pass: reading single images would decompress each chunk of the file many times."""
+    result = np.empty((len(rows), 3, 64, 64), np.uint8)
     order = np.argsort(rows, kind="stable")
     ascending = rows[order]
-    with _opened(file) as archive, tqdm(total=len(rows), desc=_FILE, unit="image", disable=None, delay=1) as bar:
+    with _open(file) as archive, tqdm(total=len(rows), desc=_FILE, unit="image", disable=None, delay=1) as bar:
         images, done = archive["images"], 0
         while done < len(rows):
             start = ascending[done]
-            after = int(np.searchsorted(ascending, start + _READ))
+            after = int(np.searchsorted(ascending, start + _READ_SPAN))
             wanted = order[done:after]
             try:
                 block = images[start : ascending[after - 1] + 1]
             except OSError as error:
-                raise InputError(f"{file} is damaged ({reason(error)}): delete it and fetch it again.") from None
-            made[wanted] = block[rows[wanted] - start].transpose(0, 3, 1, 2)
+                raise InputError(f"{file} is damaged ({reason(error)}): delete it and download it again.") from None
+            result[wanted] = block[rows[wanted] - start].transpose(0, 3, 1, 2)
             bar.update(after - done)
             done = after
-    return made
+    return result

@@ -1,4 +1,7 @@
-"""What a trained model is worth: ELBO, importance-weighted log p(x), and codes. No warm-up, no beta, no strength."""
+"""Likelihoods of a trained model: ELBO, importance-weighted log p(x), and reconstruction error.
+
+The ELBO is always the plain one: KL weight 1, whatever the annealing or the objective of the training was.
+"""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from vitae.data.base import as_floats
+from vitae.data.dataset import as_floats
 from vitae.models.base import GenerativeModel
 from vitae.models.gaussian import gaussian_log_prob
 from vitae.models.objectives import elbo_per_image
@@ -15,20 +18,18 @@ from vitae.support import devices, threads
 from vitae.support.errors import require_number
 from vitae.support.randomness import generator
 
-_BATCH = 1_000
+BATCH = 1_000  # images per forward pass
 
+# Pixels that each thread decodes at a time on a CPU; more would not fit its caches.
+_PIXELS_PER_CHUNK = 1_000_000
 
-# Pixels decoded at a time by one thread of a CPU; more would leave its caches.
-_PIXELS_A_CHUNK = 1_000_000
-
-
-# On a GPU as many as fit: images, warps and likelihood terms of a chunk take about so many bytes a pixel.
-_BYTES_A_PIXEL = 100
+# On a GPU a chunk fills the free memory: images, warps and likelihood terms take about this many bytes per pixel.
+_BYTES_PER_PIXEL = 100
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over images, in nats unless said otherwise, with the standard error of that mean."""
+    """A mean over images, in nats unless stated otherwise, with its standard error; nan for a single image."""
 
     mean: float
     standard_error: float
@@ -39,29 +40,33 @@ class Estimate:
         return cls(float(values.mean()), float(spread))
 
 
-def _device(model: GenerativeModel) -> torch.device:
+def device_of(model: GenerativeModel) -> torch.device:
+    """The device of the model's parameters."""
     return next(model.parameters()).device
 
 
 @torch.no_grad()
 def elbo(model: GenerativeModel, images: Tensor, *, seed: int) -> Estimate:
-    """The ELBO in nats per image, one posterior sample each.
+    """ELBO in nats per image, with one posterior draw per image.
 
     Args:
         images: uint8, `n x channels x height x width`, on the model's device.
     """
     model.eval()
     values = [
-        elbo_per_image(model(as_floats(block), generator(_device(model), seed, "elbo", number)))
-        for number, block in enumerate(images.split(_BATCH))
+        elbo_per_image(model(as_floats(block), generator(device_of(model), seed, "elbo", number)))
+        for number, block in enumerate(images.split(BATCH))
     ]
     return Estimate.of(torch.cat(values).double())
 
 
 def log_weights(model: GenerativeModel, x: Tensor, samples: int, noise: torch.Generator) -> Tensor:
-    """log p(x, z) - log q(z | x) for `samples` draws from the posterior of each image, in nats, `batch x samples`.
+    """log p(x, z) - log q(z | x) in nats for `samples` posterior draws per image, `batch x samples`.
 
-    For VITAE the draws of z_A follow the path of training: with every z_P, its own `T_-gamma(x)` and its own posterior.
+    Inference is as in training: in C-VITAE each draw of z_P has its own `T_-gamma(x)` and so its own posterior of z_A.
+
+    Args:
+        x: float32 in [0, 1], `batch x channels x height x width`.
     """
     latents = model.infer(x, noise, samples)
     mean = model.decode(latents.samples)
@@ -72,10 +77,10 @@ def log_weights(model: GenerativeModel, x: Tensor, samples: int, noise: torch.Ge
     return weights.reshape(len(x), samples)
 
 
-def _pixels_a_chunk(device: torch.device) -> int:
+def _pixels_per_chunk(device: torch.device) -> int:
     if device.type != "cuda":
-        return _PIXELS_A_CHUNK
-    return max(_PIXELS_A_CHUNK, torch.cuda.mem_get_info(device)[0] // _BYTES_A_PIXEL)
+        return _PIXELS_PER_CHUNK
+    return max(_PIXELS_PER_CHUNK, torch.cuda.mem_get_info(device)[0] // _BYTES_PER_PIXEL)
 
 
 def log_likelihood(
@@ -89,33 +94,38 @@ def log_likelihood(
 ) -> Estimate:
     """Importance-weighted log p(x) in nats per image: log 1/K sum_k p(x, z_k) / q(z_k | x), K = `samples`.
 
-    A lower bound in expectation that rises with K to log p(x) (Burda et al., 2016). On a CPU each thread takes its own
-    images.
+    In expectation a lower bound of log p(x), which it approaches as K grows (Burda et al., 2016, section 3). On a CPU,
+    images are distributed over threads.
 
     Args:
         images: uint8, `n x channels x height x width`, on the model's device.
-        precision: of matrix products, see `vitae.compute.precision`. Whatever it is, the density that is scored is
-            the one that was drawn from, so the encoder's rounding costs nothing but a little tightness.
+        samples: K.
+        precision: of matrix products, see `vitae.support.devices.precision`. Draws and densities use the same rounded
+            posterior, so rounding in the encoder makes the bound slightly looser, but never invalid.
+        label: of the progress bar.
+
+    Raises:
+        InputError: `samples` is not a whole number of 1 or more.
     """
     require_number("samples", samples, 1, whole=True)
     devices.keep_freed_memory()
     model.eval()
-    device = _device(model)
-    pixels, at_once = math.prod(images.shape[1:]), _pixels_a_chunk(device)
+    device = device_of(model)
+    pixels, at_once = math.prod(images.shape[1:]), _pixels_per_chunk(device)
     per_chunk = max(1, min(samples, at_once // pixels))
     chunks = [min(per_chunk, samples - start) for start in range(0, samples, per_chunk)]
     batch = max(1, at_once // (pixels * per_chunk))
-    # Filled in place: a growing list of small tensors between the large ones would fragment the heap by gigabytes.
+    # Allocated once: small results between large temporaries would fragment the heap by gigabytes.
     values = torch.empty(len(images), dtype=torch.float64, device=device)
     blocks = list(zip(images.split(batch), values.split(batch), strict=True))
 
     @torch.no_grad()
     def fill(number: int) -> int:
-        block, room = blocks[number]
+        block, results = blocks[number]
         x, noise = as_floats(block), generator(device, seed, "importance", number)
         with devices.precision(precision, device):
             weights = torch.cat([log_weights(model, x, size, noise).double() for size in chunks], dim=1)
-        room.copy_(weights.logsumexp(1) - math.log(samples))
+        results.copy_(weights.logsumexp(1) - math.log(samples))
         return len(block)
 
     with (
@@ -130,14 +140,14 @@ def log_likelihood(
 
 @torch.no_grad()
 def reconstruction(model: GenerativeModel, images: Tensor) -> Estimate:
-    """The squared error of a pixel's channel, in [0, 1], of images decoded from their posterior means.
+    """Squared error per pixel and channel, in [0, 1], of reconstructions from posterior means.
 
     Args:
         images: uint8, `n x channels x height x width`, on the model's device.
     """
     model.eval()
     errors = []
-    for block in images.split(_BATCH):
+    for block in images.split(BATCH):
         x = as_floats(block)
         errors.append((model.decode(model.infer(x, None).samples) - x).square().flatten(1).mean(1))
     return Estimate.of(torch.cat(errors).double())

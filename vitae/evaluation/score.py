@@ -1,11 +1,11 @@
-"""Every score of a trained model, as plain numbers for its record.
+"""The scores of a trained model, as plain numbers for its record.
 
-The scores of codes are in `vitae.metrics`; those here need the model. Which of them an experiment has stands in its
-declaration.
+Scores of codes are in `vitae.metrics`; the scores here need the model itself. The declaration of an experiment lists
+which of them it wants.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -13,49 +13,48 @@ import numpy as np
 from vitae.data import Dataset
 from vitae.evaluation import codes as inference
 from vitae.evaluation import effects, likelihood
-from vitae.metrics.dscore import d_score
-from vitae.metrics.neighbours import majority_rate
-from vitae.metrics.registry import SCORES, Column, plain, register_score
+from vitae.metrics import d_score
+from vitae.metrics.probes import Probe, predictability
+from vitae.metrics.registry import SCORES, Column, Score, plain, register_score
 from vitae.metrics.separability import auc, separability
-from vitae.metrics.spaces import predictability
 from vitae.models import VITAE
 from vitae.models.base import GenerativeModel
 from vitae.support.errors import require_known
 
-# Images whose latents are moved, or whose transformations are inverted.
+# Test images for the effects of latents and for the inversion of transformations: both need several passes per image.
 _INSPECTED = 200
 
 
 @dataclass(frozen=True)
 class Codes:
-    """Codes of training and of test images, by latent space."""
+    """Codes of training and of test images: latent space -> `n x d`."""
 
     train: dict[str, np.ndarray]
     test: dict[str, np.ndarray]
 
     @property
     def joint(self) -> tuple[np.ndarray, np.ndarray]:
-        """All latents side by side, of training and of test images."""
+        """Codes of training and of test images with all latent spaces side by side, each `n x d`."""
         train, test = (np.concatenate(list(codes.values()), 1) for codes in (self.train, self.test))
         return train, test
 
     @property
     def spaces(self) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Codes of training and test images by space, and `all` where there are several spaces."""
-        found = {name: (codes, self.test[name]) for name, codes in self.train.items()}
-        return found | {"all": self.joint} if len(found) > 1 else found
+        """Codes of training and of test images by space; with several spaces, also those of `all` together."""
+        by_space = {name: (codes, self.test[name]) for name, codes in self.train.items()}
+        return by_space | {"all": self.joint} if len(by_space) > 1 else by_space
 
 
 @dataclass
 class Trained:
-    """A trained model and the images that it is scored on; codes are computed once, when they are first needed.
+    """A trained model and the images to score it on. Codes are computed once, when first needed.
 
     Attributes:
         model: on the device of the images.
         train: training images as the model sees them, at most 10,000.
-        test: images that it is evaluated on.
+        test: images of the evaluation split.
         samples: K of the importance-weighted log p(x).
-        label: of the progress bar.
+        label: prefix of the progress bar.
     """
 
     model: GenerativeModel
@@ -63,7 +62,6 @@ class Trained:
     test: Dataset
     samples: int
     label: str = ""
-    seconds: float = field(default=0.0, init=False)
 
     @cached_property
     def means(self) -> Codes:
@@ -93,25 +91,30 @@ def columns_by_name() -> dict[str, Column]:
 
 
 def scores_of(trained: Trained, names: Iterable[str]) -> dict:
-    """Scores of a trained model, as plain numbers; see `vitae.experiments.records` for what each key is."""
-    found = {}
+    """Scores of a trained model as plain numbers; `vitae.experiments.records` documents the keys.
+
+    Scores of codes need two factors; for datasets with one, their numbers are None.
+    """
+    entries = {}
     for name in names:
         score = SCORES.named(name)
         if score.needs == "model":
-            found |= score.function(trained)
+            entries |= score.function(trained)
         elif len(trained.train.about) > 1:
-            found |= score.record_of(_of_codes(score.function, trained))
-    return found
+            entries |= score.record_of(_of_means(score, trained))
+        else:
+            entries |= {column.name: None for column in score.columns}
+    return entries
 
 
-def _of_codes(function, trained: Trained):
-    """A score of posterior means, of all latents side by side. All factors count as classes: grids have few values."""
-    (train, test), about = trained.means.joint, trained.train.about
-    return function(
-        train,
+def _of_means(score: Score, trained: Trained):
+    """The result of a score of codes on posterior means, all latents side by side."""
+    train_codes, test_codes = trained.means.joint
+    return score.function(
+        train_codes,
         trained.train.factors,
-        test=(test, trained.test.factors),
-        classes=(True,) * len(about),
+        test=(test_codes, trained.test.factors),
+        classes=trained.train.classes if score.declared_classes else None,
         names=trained.train.names,
     )
 
@@ -126,7 +129,7 @@ def _of_codes(function, trained: Trained):
     ),
 )
 def _likelihood(trained: Trained) -> dict:
-    """ELBO of training and test images, and importance-weighted log p(x), in nats per image."""
+    """ELBO of training and test images, and importance-weighted log p(x) of test images, in nats per image."""
     estimates = {
         "train_elbo": likelihood.elbo(trained.model, trained.train.images, seed=0),
         "test_elbo": likelihood.elbo(trained.model, trained.test.images, seed=0),
@@ -139,45 +142,40 @@ def _likelihood(trained: Trained) -> dict:
 
 @register_score("probes", needs="model")
 def _probes(trained: Trained) -> dict:
-    """How well nearest neighbours predict each factor from each space, and what guessing reaches."""
-    train, test = trained.train, trained.test
-    guessing = {
-        factor.name: majority_rate(train.factors[:, j], test.factors[:, j]) if factor.kind == "class" else 0.0
-        for j, factor in enumerate(train.about)
-    }
+    """How well 10 nearest neighbours predict each factor from each space, and how well guessing does."""
+    of_means, of_draws = _probed(trained.means, trained), _probed(trained.draws, trained)
+    by_factor = next(iter(of_means.values()))
     return {
         "latents": [f"{name}{i + 1}" for name, size in trained.model.spaces.items() for i in range(size)],
-        "factors": list(train.names),
-        "guessing": guessing,
-        "predictability": _predictability(trained.means, train, test),
-        "predictability_of_draws": _predictability(trained.draws, train, test),
+        "factors": list(trained.train.names),
+        "guessing": {name: probe.guessing for name, probe in by_factor.items()},
+        "predictability": _reached(of_means),
+        "predictability_of_draws": _reached(of_draws),
     }
 
 
-def _predictability(codes: Codes, seen: Dataset, unseen: Dataset) -> dict[str, dict[str, float]]:
+def _probed(codes: Codes, trained: Trained) -> dict[str, dict[str, Probe]]:
+    factors, test_factors = trained.train.factors, trained.test.factors
+    how = {"classes": trained.train.classes, "names": trained.train.names}
     return {
-        name: dict(
-            zip(seen.names, predictability(train, seen.factors, test, unseen.factors, seen.classes), strict=True)
-        )
-        for name, (train, test) in codes.spaces.items()
+        space: predictability(train, factors, test=(test, test_factors), **how).by_factor
+        for space, (train, test) in codes.spaces.items()
     }
 
 
-@register_score("d_score", needs="model", column=Column("D (kNN, means)", "d_score"))
-def _d_score(trained: Trained) -> dict:
-    """D (kNN) of posterior means and of draws; null below two factors."""
+def _reached(probes: dict[str, dict[str, Probe]]) -> dict[str, dict[str, float]]:
+    return {space: {name: probe.reached for name, probe in each.items()} for space, each in probes.items()}
+
+
+@register_score("d_score_of_draws", needs="model")
+def _d_score_of_draws(trained: Trained) -> dict:
+    """D (kNN) of posterior draws instead of means; nothing for datasets with one factor."""
     train, test = trained.train, trained.test
     if len(train.about) < 2:
-        return {"d_score": None}
-    of_means, of_draws = (
-        d_score(codes.joint[0], train.factors, codes.joint[1], test.factors, train.classes)
-        for codes in (trained.means, trained.draws)
-    )
-    return {
-        "d_score": of_means.score,
-        "importance": of_means.importance.tolist(),
-        "d_score_of_draws": of_draws.score,
-    }
+        return {}
+    codes, test_codes = trained.draws.joint
+    result = d_score(codes, train.factors, test=(test_codes, test.factors), classes=train.classes)
+    return {"d_score_of_draws": result.score}
 
 
 @register_score("reconstruction", needs="model", column=Column("squared error", "reconstruction", 5), always=False)
@@ -188,7 +186,7 @@ def _reconstruction(trained: Trained) -> dict:
 
 @register_score("separability", needs="model", always=False)
 def _separability(trained: Trained) -> dict:
-    """AUC of every class of every class factor, from each space and from each latent alone."""
+    """AUC of each class of each class factor, from each space and from each single latent."""
     codes, about, parts = trained.means, trained.train.about, (trained.train, trained.test)
     spaces, latents = codes.spaces, codes.joint[1].T
     by_space: dict[str, dict[str, float]] = {name: {} for name in spaces}
@@ -196,30 +194,30 @@ def _separability(trained: Trained) -> dict:
     for j, factor in enumerate(about):
         if factor.kind != "class":
             continue
-        # Of two classes one is the complement of the other.
+        # With two classes, the second one is enough: the first is its complement.
         for position, label in list(enumerate(factor.values))[-1 if len(factor.values) == 2 else 0 :]:
             name = factor.name if len(factor.values) == 2 else f"{factor.name}: {label}"
             positive = [part.factors[:, j] == position for part in parts]
             for space, (train, test) in spaces.items():
                 by_space[space][name] = separability(train, positive[0], test, positive[1])
-            found = [auc(latent, positive[1]) for latent in latents]
-            by_latent[name] = [max(area, 1 - area) for area in found]
+            areas = [auc(latent, positive[1]) for latent in latents]
+            by_latent[name] = [max(area, 1 - area) for area in areas]
     return {"separability": by_space, "separability_of_latents": by_latent}
 
 
 @register_score("effects", needs="model", always=False)
 def _effects(trained: Trained) -> dict:
-    """What moving each latent does to images, and each perspective latent to points."""
+    """Effect of each latent on images; for transformation models, also of each perspective latent on points."""
     images = trained.test.images[:_INSPECTED]
-    found = {"effects": plain(effects.latent_effects(trained.model, images))}
+    entries = {"effects": plain(effects.latent_effects(trained.model, images))}
     if isinstance(trained.model, VITAE):
-        found["effects_of_transformation"] = plain(effects.perspective_effects(trained.model, images))
-    return found
+        entries["effects_of_transformation"] = plain(effects.perspective_effects(trained.model, images))
+    return entries
 
 
 @register_score("round_trip", needs="model", always=False)
 def _round_trip(trained: Trained) -> dict:
-    """Whether the transformations that the model infers can be inverted; nothing for models without one."""
+    """Whether the inferred transformations can be inverted; nothing for models without a transformation."""
     if not isinstance(trained.model, VITAE):
         return {}
     return {"round_trip": effects.round_trip(trained.model, trained.test.images[:_INSPECTED])}

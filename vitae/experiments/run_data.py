@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 
 from vitae.data import DATASETS, Dataset
-from vitae.data.mnist import MNIST
 from vitae.experiments.configuration import Configuration
 from vitae.experiments.declaration import EXPERIMENTS
 from vitae.support.errors import InputError
@@ -20,7 +19,7 @@ VALIDATION = "held-out training images"
 class Data:
     """A run's training images and those it is evaluated on, on its device."""
 
-    train: MNIST | Dataset
+    train: Dataset
     train_observed: Dataset
     held_out: Dataset
     evaluated_on: str
@@ -49,7 +48,7 @@ def load_data(
     experiment = EXPERIMENTS[configuration.dataset]
     collection = DATASETS.named(experiment.dataset)
 
-    def load(split: str, size: int | None) -> Dataset | MNIST:
+    def load(split: str, size: int | None) -> Dataset:
         return collection.for_training(split, root=root, source=source, size=size, resolution=experiment.resolution).to(
             device
         )

@@ -1,17 +1,17 @@
-"""Gradient-boosted trees as DCI is defined by them, an order of magnitude faster than where it took them from.
+"""Gradient-boosted trees for DCI: those of scikit-learn, compiled, and an order of magnitude faster.
 
-The trees are those of scikit-learn's `GradientBoostingClassifier` with its own settings: 100 stages of a tree a class
-(one for two classes), three levels, a rate of 0.1, every split the best of all. Codes are sorted once instead of in
-every node.
+The trees are those of scikit-learn's `GradientBoostingClassifier` with its default settings: 100 stages with one tree
+per class (one tree for two classes), depth 3, learning rate 0.1, best split at every node. The speed comes from sorting
+the codes once instead of at every node.
 
-Where several codes part a node's points in the same best way, scikit-learn credits one of them at random; here all of
-them share the credit, which is what its choice comes to on average. For that, ties must be seen: residuals are rounded
-to multiples of a power of two so small that sums of them are exact whatever their order. So importances depend on no
-random number and on neither the order nor the signs of the codes. Which class a test point gets can still hang on
-them, where several codes part the training points alike and the test points not.
+Where several codes split the points of a node in the same best way, scikit-learn credits one of them at random; here
+they share the credit, which is the expectation of that choice. To detect such ties exactly, residuals are rounded to
+multiples of a power of two small enough that their sums are exact in any order. So importances depend neither on a
+random number nor on the order and the signs of the codes. The predicted class of a test point can still depend on
+them: different codes may split the training points alike, but not the test points.
 
-As in scikit-learn, codes are compared in single precision and parted only if they are 1e-7 apart: codes that are much
-smaller than 1, or lie close together far from 0, are to be scaled before.
+As in scikit-learn, codes are compared in single precision, and a split needs a gap of 1e-7 between neighbouring values:
+rescale codes that are much smaller than 1, or that have a small spread far from 0.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,23 +26,23 @@ from vitae.support.randomness import generator
 
 _RATE = 0.1
 _LEVELS = 3
-# Nodes are numbered from 1, the children of h are 2h and 2h + 1.
+# Nodes are numbered from 1; the children of node h are 2h and 2h + 1.
 _NODES = 2 ** (_LEVELS + 1)
-# scikit-learn's: codes as near as this are not parted, nodes as pure as this are not split.
+# scikit-learn's thresholds: no split between values closer than the gap, no split of nodes with less impurity.
 _GAP = 1e-7
 _PURE = np.finfo(np.float64).eps
-# A smaller part of a node's squared error than this was not gained, but rounded.
+# A gain below this fraction of the node's squared error is a rounding error.
 _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class Boosted:
-    """Trees that were boosted to tell the classes of one factor.
+    """The trees that predict one factor.
 
     Attributes:
-        importance: each code's part of all that splits gained in squared error, `d`; zeros if nothing was split.
-        train: the class that each point gets.
-        test: the same of points that were not learned from.
+        importance: each code's share of the reduction in squared error by all splits, `d`; zeros without any split.
+        train: predicted class of each training point, `n`.
+        test: predicted class of each test point.
     """
 
     importance: np.ndarray
@@ -52,7 +52,7 @@ class Boosted:
 
 @compiled
 def _signature(order, node, marks, which, end):
-    """A number of how the points of a node are parted, the same for the same two sides."""
+    """A hash of how a split divides the points of a node; it does not depend on which side is which."""
     low, high = np.uint64(0), np.uint64(0)
     for position in range(len(order)):
         i = order[position]
@@ -66,7 +66,7 @@ def _signature(order, node, marks, which, end):
 
 @compiled
 def _grow(codes, order, ascending, exact, marks, inverse, node, feature, threshold, gains):
-    """One tree on the residuals `exact`: fills `node`, `feature` and `threshold`, adds to `gains`."""
+    """Grow one tree on the residuals `exact`: fill `node`, `feature` and `threshold`, and add to `gains`."""
     d, n = codes.shape
     total, square, count = np.empty(_NODES), np.empty(_NODES), np.empty(_NODES, np.int64)
     best, best_threshold = np.empty(_NODES), np.empty(_NODES)
@@ -116,7 +116,7 @@ def _grow(codes, order, ascending, exact, marks, inverse, node, feature, thresho
                             mine = _signature(order[f], node, marks, h, position)
                             if mine == signature[h]:
                                 shares[h, f] = True
-                            # Of different ways that gain the same, the one that does not hang on the codes' order.
+                            # Among different splits with equal gain, choose independently of the order of codes.
                             better = mine < signature[h]
                         if better:
                             signed[h] = gain == best[h]
@@ -145,11 +145,11 @@ def _grow(codes, order, ascending, exact, marks, inverse, node, feature, thresho
 
 @compiled
 def _boost(codes, order, ascending, labels, prior, tested, stages, marks, quantum, gains, raw, raw_tested):
-    """All stages: fills the classes' scores `raw` and `raw_tested`, `columns x points`, adds to `gains`."""
+    """Run all stages: fill the class scores `raw` and `raw_tested`, `columns x points`, and add to `gains`."""
     n = codes.shape[1]
     columns = len(raw)
     several = columns > 1
-    # Friedman's (K - 1) / K, which scikit-learn keeps.
+    # Friedman's factor (K - 1) / K, which scikit-learn has too.
     scale = (columns - 1) / columns if several else 1.0
     probability = np.empty((columns, n))
     residual, exact = np.empty(n), np.empty(n)
@@ -169,21 +169,21 @@ def _boost(codes, order, ascending, labels, prior, tested, stages, marks, quantu
                 highest = raw[0, i]
                 for column in range(1, columns):
                     highest = max(highest, raw[column, i])
-                whole = 0.0
+                normaliser = 0.0
                 for column in range(columns):
                     probability[column, i] = np.exp(raw[column, i] - highest)
-                    whole += probability[column, i]
+                    normaliser += probability[column, i]
                 for column in range(columns):
-                    probability[column, i] /= whole
+                    probability[column, i] /= normaliser
             else:
                 probability[0, i] = 1 / (1 + np.exp(-raw[0, i]))
         for column in range(columns):
-            wanted = column if several else 1
+            target = column if several else 1
             for i in range(n):
-                residual[i] = (1.0 if labels[i] == wanted else 0.0) - probability[column, i]
+                residual[i] = (1.0 if labels[i] == target else 0.0) - probability[column, i]
                 exact[i] = np.round(residual[i] / quantum) * quantum
             _grow(codes, order, ascending, exact, marks, inverse, node, feature, threshold, gains)
-            # One Newton step in each leaf.
+            # The value of a leaf is one Newton step.
             slope[:] = 0
             curvature[:] = 0
             for i in range(n):
@@ -208,12 +208,12 @@ def boosted(
     stages: int,
     done: Callable[[], object] = lambda: None,
 ) -> list[Boosted]:
-    """Trees for each factor, the factors shared out among as many threads as torch may use.
+    """Fit trees to each factor, with factors in parallel on torch's number of threads.
 
     Args:
-        codes, test_codes: float64, `n x d`; rounded to single precision, as scikit-learn does.
-        labels: for each factor the training points' classes, any integers, `n`.
-        stages: trees a class.
+        codes, test_codes: float64, `n x d`; rounded to single precision, as in scikit-learn.
+        labels: for each factor the classes of the training points, any integers, `n`.
+        stages: trees per class.
         done: called after each factor.
     """
     columns, tested = (
@@ -222,34 +222,35 @@ def boosted(
     order = np.argsort(columns, axis=1, kind="stable").astype(np.int32)
     ascending = np.take_along_axis(columns, order, axis=1)
     n = len(codes)
+    # Random numbers to hash sets of points with.
     marks = torch.randint(2**62, (n,), generator=generator("cpu", 0, "parts of a node")).numpy().astype(np.uint64)
-    # Multiples of this, at most 1 and n of them, sum up exactly in double precision.
+    # Any sum of n multiples of this, each at most 1, is exact in double precision.
     quantum = 2.0 ** (n.bit_length() - 52)
 
     def of_one(factor: int) -> Boosted:
-        classes, own = np.unique(labels[factor], return_inverse=True)
+        classes, targets = np.unique(labels[factor], return_inverse=True)
         if len(classes) < 2:
             done()
             return Boosted(np.zeros(len(columns)), *(np.full(len(table), classes[0]) for table in (codes, test_codes)))
-        shares = np.bincount(own) / n
+        shares = np.bincount(targets) / n
         prior = np.log(shares) if len(classes) > 2 else np.log(shares[1:] / shares[0])
         gains, raw, raw_tested = (
             np.zeros(len(columns)),
             np.empty((len(prior), n)),
             np.empty((len(prior), len(test_codes))),
         )
-        _boost(columns, order, ascending, own, prior, tested, stages, marks, quantum, gains, raw, raw_tested)
+        _boost(columns, order, ascending, targets, prior, tested, stages, marks, quantum, gains, raw, raw_tested)
         done()
-        chosen = [
+        predicted = [
             scores.argmax(0) if len(classes) > 2 else (scores[0] > 0).astype(np.int64) for scores in (raw, raw_tested)
         ]
         total = gains.sum()
-        return Boosted(gains / total if total > 0 else gains, *(classes[numbers] for numbers in chosen))
+        return Boosted(gains / total if total > 0 else gains, *(classes[numbers] for numbers in predicted))
 
-    # The longest first, so that no thread is left with one when the others are done.
+    # Longest first, so that no thread starts a long factor while the others are already idle.
     longest_first = sorted(range(len(labels)), key=lambda factor: -len(np.unique(labels[factor])))
-    found: dict[int, Boosted] = {}
+    results: dict[int, Boosted] = {}
     with ThreadPoolExecutor(max(1, min(torch.get_num_threads(), len(labels)))) as threads:
         for factor, result in zip(longest_first, threads.map(of_one, longest_first), strict=True):
-            found[factor] = result
-    return [found[factor] for factor in range(len(labels))]
+            results[factor] = result
+    return [results[factor] for factor in range(len(labels))]

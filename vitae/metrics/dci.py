@@ -1,13 +1,13 @@
 r"""DCI: disentanglement, completeness and informativeness (Eastwood & Williams, 2018, section 2).
 
-With the importance r_ij of code i for factor j, here what gradient-boosted trees that predict the factor gain by splits
-on that code::
+The importance r_ij of code i for factor j is the total gain of the splits on that code in gradient-boosted trees that
+predict the factor::
 
     D = sum_i rho_i (1 - H_k(r_i. / sum_j r_ij)),   rho_i = sum_j r_ij / sum_ij r_ij
     C = sum_j rho_j (1 - H_d(r_.j / sum_i r_ij)),   rho_j = sum_i r_ij / sum_ij r_ij
 
-with entropies in base k and d, the numbers of factors and codes. D = 1 if each code matters for one factor only, C = 1
-if one code only matters for each factor. Informativeness is the trees' test accuracy.
+with entropies in base k and d, the numbers of factors and codes. D = 1 if each code is important for one factor only,
+C = 1 if only one code is important for each factor. Informativeness is the test accuracy of the trees.
 """
 
 from collections.abc import Sequence
@@ -19,8 +19,8 @@ from tqdm import tqdm
 from vitae.metrics.arrays import Arrays, parts, shortfall
 from vitae.metrics.registry import Column, register_score
 
-# scikit-learn's usual number of boosting stages, and that of the fast mode.
-_STAGES, _STAGES_OF_FAST = 100, 20
+# Boosting stages: scikit-learn's default, and those of the fast mode.
+_STAGES, _FAST_STAGES = 100, 20
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,14 @@ class DCI:
     Attributes:
         disentanglement: D, in [0, 1].
         completeness: C, in [0, 1].
-        informativeness: mean accuracy over the factors, on test points.
-        informativeness_train: the same on the points that were learned from.
-        importance: r, each factor's sums to 1, or to 0 where no code tells anything of it; `d x k`.
-        per_code: 1 - H for each code; `per_factor` for each factor; `accuracy` of each factor on test points.
-        shortfall: what is less than the full protocol, in words; empty if nothing. Numbers with and without one must
-            not stand side by side: from fewer points D comes out too low.
+        informativeness: test accuracy, averaged over the factors.
+        informativeness_train: the same on the training points.
+        importance: r, `d x k`; each column sums to 1, or to 0 if the trees found no split that gains anything.
+        per_code: 1 - H of each code, `d`.
+        per_factor: 1 - H of each factor, `k`.
+        accuracy: test accuracy for each factor, `k`.
+        shortfall: how the result falls short of the full protocol; empty if it does not. Do not compare results with
+            and without a shortfall: D from fewer points is too low.
     """
 
     disentanglement: float
@@ -49,9 +51,9 @@ class DCI:
 
 
 def disentanglement(importance: np.ndarray) -> tuple[float, np.ndarray]:
-    """D and each code's 1 - H from an importance matrix `codes x factors`.
+    """D, and 1 - H of each code, from an importance matrix `codes x factors`.
 
-    A code that knows nothing has no say; codes that know nothing at all have D = 0.
+    Codes without importance have weight 0; if no code has any, D = 0.
     """
     total = importance.sum(1, keepdims=True)
     share = np.divide(importance, total, out=np.zeros_like(importance), where=total > 0)
@@ -63,15 +65,15 @@ def disentanglement(importance: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def completeness(importance: np.ndarray) -> tuple[float, np.ndarray]:
-    """C and each factor's 1 - H from an importance matrix `codes x factors`: D of its transpose."""
+    """C, and 1 - H of each factor, from an importance matrix `codes x factors`: D of its transpose."""
     return disentanglement(importance.T)
 
 
 @register_score(
     "dci",
     column=(
-        Column("DCI disentanglement", "dci", asks="does each code know one factor only?"),
-        Column("DCI completeness", "dci_completeness", asks="is each factor known by one code only?"),
+        Column("DCI disentanglement", "dci", asks="is each code important for one factor only?"),
+        Column("DCI completeness", "dci_completeness", asks="is only one code important for each factor?"),
         Column("DCI informativeness", "dci_informativeness", asks="how well do all codes predict each factor?"),
     ),
     stored={
@@ -93,37 +95,35 @@ def dci(
     seed: int = 0,
     fast: bool = False,
 ) -> DCI:
-    """DCI by the full protocol: 10,000 points to learn from, 5,000 to test on, all trees, see `boosting`.
+    """DCI; the full protocol has 10,000 training and 5,000 test points, and 100 stages of trees (20 if `fast`).
 
-    Args:
-        codes, factors, test, classes, names, seed: see `vitae.metrics.arrays.parts`.
-        fast: a fifth of the trees, which the result says; for a look during training.
+    Args: see `vitae.metrics`.
 
     Raises:
-        InputError: as `parts`.
+        InputError: as `vitae.metrics.arrays.parts`.
     """
-    # Here, because it imports numba, which `import vitae` does without.
+    # Imported here because it needs numba, which is slow to import.
     from vitae.metrics.boosting import boosted
 
-    train, tested = parts(codes, factors, test=test, classes=classes, names=names, seed=seed)
-    stages = _STAGES_OF_FAST if fast else _STAGES
-    labels = list(train.labels.T)
+    train, held_out = parts(codes, factors, test=test, classes=classes, names=names, seed=seed)
+    stages = _FAST_STAGES if fast else _STAGES
+    labels, test_labels = list(train.labels.T), list(held_out.labels.T)
     with tqdm(total=len(labels), desc="DCI", unit="factor", disable=None, leave=False, delay=1) as bar:
-        trees = boosted(train.codes, labels, tested.codes, stages=stages, done=bar.update)
-    importance = np.stack([found.importance for found in trees], 1)
-    accuracy = np.array([np.mean(found.test == own) for found, own in zip(trees, tested.labels.T, strict=True)])
-    known = [np.mean(found.train == own) for found, own in zip(trees, labels, strict=True)]
+        trees = boosted(train.codes, labels, held_out.codes, stages=stages, done=bar.update)
+    importance = np.stack([each.importance for each in trees], 1)
+    accuracy = np.array([np.mean(each.test == truth) for each, truth in zip(trees, test_labels, strict=True)])
+    train_accuracy = [np.mean(each.train == truth) for each, truth in zip(trees, labels, strict=True)]
     d, per_code = disentanglement(importance)
     c, per_factor = completeness(importance)
-    less = [f"{stages} trees a class instead of {_STAGES}"] if fast else []
+    fewer_trees = f"{stages} trees a class instead of {_STAGES}" if fast else ""
     return DCI(
         disentanglement=d,
         completeness=c,
         informativeness=float(accuracy.mean()),
-        informativeness_train=float(np.mean(known)),
+        informativeness_train=float(np.mean(train_accuracy)),
         importance=importance,
         per_code=per_code,
         per_factor=per_factor,
         accuracy=accuracy,
-        shortfall="; ".join(filter(None, [*less, shortfall(train, tested)])),
+        shortfall="; ".join(filter(None, [fewer_trees, shortfall(train, held_out)])),
     )

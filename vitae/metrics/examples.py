@@ -1,4 +1,4 @@
-"""Codes made by hand, of which it is known what a score should say: for the book, the benchmarks and the tests."""
+"""Synthetic codes whose scores are known or understood: for the book, the benchmarks and the tests."""
 
 from collections.abc import Callable
 
@@ -7,13 +7,13 @@ import torch
 
 from vitae.support.randomness import generator
 
-# How many values the factors of the two grids have on which these scores are usually computed.
+# The numbers of values of each factor in the two datasets on which these scores are usually computed.
 SIZES = {"dsprites": (3, 6, 40, 32, 32), "shapes3d": (10, 10, 10, 8, 4, 15)}
 _NOISES = 10
 
 
 def drawn_factors(sizes: tuple[int, ...], count: int, seed: int) -> np.ndarray:
-    """Independent uniform factors with values 0 to below their size; int64, `count x k`."""
+    """Independent factors, each uniform on 0 to size - 1; int64, `count x k`."""
     random = generator("cpu", seed, "factors of examples")
     return torch.stack([torch.randint(size, (count,), generator=random) for size in sizes], 1).numpy()
 
@@ -25,13 +25,13 @@ def drawn_noise(count: int, seed: int, columns: int = _NOISES) -> np.ndarray:
 
 
 def standardised(factors: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
-    """Factors that are uniform on 0 to below their size, with mean 0 and variance 1."""
+    """Factors scaled to mean 0 and variance 1, given that each is uniform on 0 to size - 1; `n x k`."""
     counts = np.array(sizes)
     return (factors - (counts - 1) / 2) / np.sqrt((counts**2 - 1) / 12)
 
 
 def noisy_and_mixed(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np.ndarray:
-    """Every factor with noise, then the last two mixed, a weak one, noise, and tiny noise: `n x (k + 4)`, k >= 5."""
+    """Each factor with noise; factors 4 and 5 mixed; factor 2, weak; noise; tiny noise. `n x (k + 4)`, k >= 5."""
     y, k = standardised(factors, sizes), len(sizes)
     clear = y + 0.3 * noise[:, :k]
     mixed = 0.7 * y[:, 3] + 0.7 * y[:, 4] + 0.1 * noise[:, k]
@@ -45,31 +45,31 @@ def perfect(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> n
 
 
 def perfect_beside_noise(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np.ndarray:
-    """Each factor in a code of its own, and noise in the others up to ten."""
+    """One code per factor, and codes of noise up to ten codes."""
     return np.hstack([standardised(factors, sizes), noise[:, len(sizes) :]])
 
 
-def turned(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np.ndarray:
-    """Everything is known and no axis is a factor: perfect codes with a tenth of noise beside, rotated."""
+def perfect_rotated(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np.ndarray:
+    """Perfect codes beside little noise, rotated: nothing is lost, but no axis is a factor."""
     axes = np.linalg.qr(drawn_noise(noise.shape[1], 1, noise.shape[1]))[0]
     return np.hstack([standardised(factors, sizes), 0.1 * noise[:, len(sizes) :]]) @ axes
 
 
-def twice(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np.ndarray:
-    """Each factor in two codes, with noise of their own."""
+def each_factor_twice(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np.ndarray:
+    """Two codes per factor, each with independent noise."""
     y = standardised(factors, sizes)
     return np.hstack([y, y]) + 0.2 * np.resize(noise.T, (2 * len(sizes), len(noise))).T
 
 
-def nothing(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np.ndarray:
-    """Noise."""
+def only_noise(factors: np.ndarray, sizes: tuple[int, ...], noise: np.ndarray) -> np.ndarray:
+    """Codes that are independent of the factors."""
     return noise
 
 
 EXAMPLES: dict[str, Callable[[np.ndarray, tuple[int, ...], np.ndarray], np.ndarray]] = {
     "noisy and mixed": noisy_and_mixed,
     "perfect, beside noise": perfect_beside_noise,
-    "perfect, turned": turned,
-    "each factor twice": twice,
-    "noise": nothing,
+    "perfect, turned": perfect_rotated,
+    "each factor twice": each_factor_twice,
+    "noise": only_noise,
 }

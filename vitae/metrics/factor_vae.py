@@ -1,8 +1,8 @@
-r"""The FactorVAE score (Kim & Mnih, 2018, section 4): which code stands still when one factor does?
+r"""FactorVAE score (Kim & Mnih, 2018, section 4): does the code with the least variance tell which factor is fixed?
 
-A vote holds one factor at a value, looks at 64 points that share it, and names the code whose variance among them is
-the smallest part of its variance among all points. Each code is then taken for the factor that it was named for most
-often; the score is how often that is right in other votes. Codes with a standard deviation below 0.05 do not take part.
+Each vote fixes one factor at a value, takes 64 points that have that value, and names the code whose variance among
+them, relative to its variance among all points, is smallest. A majority vote assigns a factor to each code; the score
+is the accuracy of this assignment on other votes. Codes with a standard deviation below 0.05 are left out.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitae.metrics import voting
-from vitae.metrics.arrays import Arrays, Points, points, stacked
+from vitae.metrics.arrays import Arrays, Points, points, pooled
 from vitae.metrics.registry import Column, register_score
 from vitae.support.errors import require_number
 
@@ -20,7 +20,14 @@ _COLLAPSED = 0.05
 
 @dataclass(frozen=True)
 class FactorVAEScore:
-    """`score` and `train_score` in [0, 1]; `votes` of test, `d x k`; `active` codes, `d`; see `DCI` for `shortfall`."""
+    """
+    Attributes:
+        score: accuracy on test votes, in [0, 1].
+        train_score: accuracy on the votes that the assignment is from.
+        votes: test votes by code named and factor fixed, `d x k`.
+        active: which codes take part, `d`.
+        shortfall: see `DCI`.
+    """
 
     score: float
     train_score: float
@@ -44,46 +51,43 @@ def factor_vae_score(
     seed: int = 0,
     fast: bool = False,
 ) -> FactorVAEScore:
-    """The FactorVAE score by the full protocol: 10,000 votes to learn from, 5,000 to test on, 64 points each.
+    """FactorVAE score: 10,000 votes for training, 5,000 for testing, 64 points each; a tenth of the votes if `fast`.
 
-    Args:
-        codes, factors: at best of all combinations of the factors; votes are drawn from these points, with replacement.
-        classes, names: see `vitae.metrics.arrays.points`.
-        seed: of the votes.
-        fast: a tenth of the votes, which the result says.
+    Args: see `vitae.metrics`. Votes are drawn from the given points, with replacement; ideally these are all
+        combinations of the factors.
 
     Raises:
-        InputError: as `points`.
+        InputError: as `vitae.metrics.arrays.points`.
     """
     require_number("seed", seed, 0, whole=True)
-    if test is not None:
-        codes, factors = stacked(codes, test[0]), stacked(factors, test[1])
-    given = points(codes, factors, classes=classes, names=names)
-    variance = given.codes.var(0, ddof=1)
+    population = points(*pooled(codes, factors, test), classes=classes, names=names)
+    variance = population.codes.var(0, ddof=1)
     active = np.sqrt(variance) >= _COLLAPSED
-    learn, test = (
-        _votes(given, variance, active, count, seed, purpose)
+    train_votes, test_votes = (
+        _votes(population, variance, active, count, seed, purpose)
         for count, purpose in zip(voting.counts(fast), ("votes", "test votes"), strict=True)
     )
-    named = learn.argmax(1)
-    d = np.arange(len(named))
+    assigned = train_votes.argmax(1)
+    d = np.arange(len(assigned))
     return FactorVAEScore(
-        score=float(test[d, named].sum() / max(1, test.sum())),
-        train_score=float(learn[d, named].sum() / max(1, learn.sum())),
-        votes=test,
+        score=float(test_votes[d, assigned].sum() / max(1, test_votes.sum())),
+        train_score=float(train_votes[d, assigned].sum() / max(1, train_votes.sum())),
+        votes=test_votes,
         active=active,
         shortfall=voting.shortfall(fast),
     )
 
 
-def _votes(given: Points, variance: np.ndarray, active: np.ndarray, count: int, seed: int, purpose: str) -> np.ndarray:
-    """How often each code stood stillest when each factor did; `d x k`. Codes that stand equally still share a vote."""
-    found = np.zeros((given.codes.shape[1], given.labels.shape[1]))
+def _votes(
+    population: Points, variance: np.ndarray, active: np.ndarray, count: int, seed: int, purpose: str
+) -> np.ndarray:
+    """How often each code has the smallest relative variance by fixed factor, `d x k`. Tied codes share a vote."""
+    counts = np.zeros((population.codes.shape[1], population.labels.shape[1]))
     if active.any():
-        for votes in voting.drawn(given, count, voting.BATCH, seed, purpose):
-            still = votes.codes[..., active].var(1, ddof=1) / variance[active]
-            stillest = still == still.min(1, keepdims=True)
-            shares = stillest / stillest.sum(1, keepdims=True)
-            for j in range(found.shape[1]):
-                found[active, j] += shares[votes.factor == j].sum(0)
-    return found
+        for votes in voting.drawn(population, count, voting.BATCH, seed, purpose):
+            relative = votes.codes[..., active].var(1, ddof=1) / variance[active]
+            smallest = relative == relative.min(1, keepdims=True)
+            shares = smallest / smallest.sum(1, keepdims=True)
+            for j in range(counts.shape[1]):
+                counts[active, j] += shares[votes.factor == j].sum(0)
+    return counts

@@ -1,13 +1,13 @@
-r"""IRS, the interventional robustness score (Suter et al., 2019): how far do codes move that should stand still?
+r"""IRS, the interventional robustness score (Suter et al., 2019): how little do codes move when other factors change?
 
-While factor j stands still at one of its values and all others change, code i strays from its mean by at most some
-distance; in parts of the farthest that it ever strays, averaged over the values, that is 1 - R_ij. A code belongs to
-the factor that holds it best, and the codes count by how far they move::
+Fix factor j at one of its values and let all others vary: code i then deviates from its mean by at most some distance.
+That distance, relative to the code's largest deviation over all points and averaged over the values of the factor, is
+1 - R_ij. Each code is assigned to the factor with the largest R, and codes are weighted by their range::
 
-    IRS = sum_i w_i max_j R_ij,   w_i = max |z_i - mean| / sum of the same
+    IRS = sum_i w_i max_j R_ij,   w_i = max |z_i - mean|, divided by the sum over codes
 
-Codes that hardly depend on anything are held by nothing, and so count little; but many rare values of a factor raise
-R, since fewer points stray less far.
+Codes that depend on hardly anything have small R and so count little; but a factor with many rare values raises R,
+since fewer points deviate less.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,12 @@ from vitae.support.errors import InputError, require_number
 
 @dataclass(frozen=True)
 class IRS:
-    """`score`, at most 1; `per_code`, nan where a code is constant; `robustness` is R, `d x k`.
-
-    R is negative where a code strays farther from its mean at one value than any does from the mean of all.
+    """
+    Attributes:
+        score: at most 1.
+        per_code: max_j R_ij, `d`; nan for constant codes.
+        robustness: R, `d x k`. Negative where a code deviates more from its mean at one value of the factor than any
+            point deviates from the overall mean.
     """
 
     score: float
@@ -32,7 +35,7 @@ class IRS:
     robustness: np.ndarray
 
 
-@register_score("irs", column=Column("IRS", "irs", asks="how far do codes move that should not?"), always=False)
+@register_score("irs", column=Column("IRS", "irs", asks="how little do codes follow other factors?"), always=False)
 def irs(
     codes: np.ndarray,
     factors: np.ndarray,
@@ -44,26 +47,27 @@ def irs(
     fast: bool = False,
     quantile: float = 0.99,
 ) -> IRS:
-    """IRS, on all points given; the study has 10,000.
+    """IRS of all points; the original study uses 10,000.
 
-    Args:
-        codes, factors, classes, names: see `vitae.metrics.arrays.points`.
-        quantile: of the distances, for "at most": 0.99 as in the authors' code, 1 as in their paper.
+    Args: see `vitae.metrics`.
+        quantile: of the deviations, for "at most": 0.99 as in the authors' code, 1 as in their paper.
 
     Raises:
-        InputError: as `points`, or a quantile outside of [0, 1].
+        InputError: as `vitae.metrics.arrays.points`, or `quantile` is outside [0, 1].
     """
     require_number("quantile", quantile, 0)
     if quantile > 1:
         raise InputError(f"quantile must be at most 1, got {quantile}.")
-    given = points(codes, factors, classes=classes, names=names)
-    farthest = np.abs(given.codes - given.codes.mean(0)).max(0)
-    strayed = np.empty((given.codes.shape[1], given.labels.shape[1]))
-    for j, labels in enumerate(given.labels.T):
-        groups = [given.codes[labels == value] for value in np.unique(labels)]
-        strayed[:, j] = np.mean([np.quantile(np.abs(own - own.mean(0)), quantile, axis=0) for own in groups], axis=0)
-    moves = given.codes.min(0) < given.codes.max(0)
-    robustness = np.full(strayed.shape, np.nan)
-    robustness[moves] = 1 - strayed[moves] / farthest[moves, None]
+    population = points(codes, factors, classes=classes, names=names)
+    largest = np.abs(population.codes - population.codes.mean(0)).max(0)
+    deviation = np.empty((population.codes.shape[1], population.labels.shape[1]))
+    for j, labels in enumerate(population.labels.T):
+        groups = [population.codes[labels == value] for value in np.unique(labels)]
+        deviation[:, j] = np.mean(
+            [np.quantile(np.abs(group - group.mean(0)), quantile, axis=0) for group in groups], axis=0
+        )
+    varies = population.codes.min(0) < population.codes.max(0)
+    robustness = np.full(deviation.shape, np.nan)
+    robustness[varies] = 1 - deviation[varies] / largest[varies, None]
     per_code = robustness.max(1)
-    return IRS(float(np.average(per_code[moves], weights=farthest[moves])), per_code, robustness)
+    return IRS(float(np.average(per_code[varies], weights=largest[varies])), per_code, robustness)

@@ -1,11 +1,11 @@
-r"""Modularity (Ridgeway & Mozer, 2018, section 3): does each code know one factor only?
+r"""Modularity (Ridgeway & Mozer, 2018, section 3): does each code carry information about only one factor?
 
 ::
 
     m_i = 1 - sum_{j != j*} I_ij^2 / (I_ij*^2 (k - 1)),   j* = argmax_j I_ij
 
-averaged over the codes. A code that knows nothing at all counts 0; one that knows a bit of noise counts much, so codes
-of pure noise have a modularity far above 0.
+averaged over the codes. A code without any information counts as 0. But the estimated information of a noise code is
+small, not zero, and unevenly spread over factors, so codes of pure noise have a modularity far above 0.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vitae.metrics.arrays import Arrays, points
-from vitae.metrics.information import information_matrix
+from vitae.metrics.mutual_information import information_matrix
 from vitae.metrics.registry import Column, register_score
 
 
@@ -28,7 +28,7 @@ class Modularity:
 
 
 def modularity_of(information: np.ndarray) -> np.ndarray:
-    """Each code's modularity from a matrix of informations `d x k`."""
+    """The modularity of each code, `d`, from mutual information, `d x k`."""
     squares = information**2
     largest = squares.max(1)
     rest = squares.sum(1) - largest
@@ -37,7 +37,7 @@ def modularity_of(information: np.ndarray) -> np.ndarray:
 
 @register_score(
     "modularity",
-    column=Column("modularity", "modularity", asks="does each code know one factor only? noise scores high"),
+    column=Column("modularity", "modularity", asks="does each code inform about one factor only? noise scores high"),
     always=False,
 )
 def modularity(
@@ -50,13 +50,12 @@ def modularity(
     seed: int = 0,
     fast: bool = False,
 ) -> Modularity:
-    """Modularity, on all points given.
+    """Modularity of all points; the original protocol uses 10,000.
 
-    Args:
-        codes, factors, classes, names: see `vitae.metrics.arrays.points`.
+    Args: see `vitae.metrics`.
 
     Raises:
-        InputError: as `points`.
+        InputError: as `vitae.metrics.arrays.points`.
     """
     information = information_matrix(points(codes, factors, classes=classes, names=names))
     per_code = modularity_of(information)

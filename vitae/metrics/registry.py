@@ -1,4 +1,4 @@
-"""Every score by name: what computes it, what a record stores of it, and the columns that tables show.
+"""The registry of scores: for each score its function, what a record stores, and its columns in tables.
 
 A score is a function of codes and factors, or of a trained model; `register_score` adds one. Reports, records, tables
 and the API page read this registry.
@@ -18,13 +18,13 @@ NEEDS = ("codes", "model")
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table.
+    """One column of a table of records, and one row of a report.
 
     Attributes:
-        heading: as it is printed.
-        name: the number's key in a record's scores; see `vitae.report.statistics.value`.
-        digits: decimals.
-        asks: what the score asks of the codes, in a few words.
+        heading: the printed name.
+        name: key of the number in a record's scores, see `vitae.report.statistics.value`.
+        digits: decimal places.
+        asks: the question that the score answers, in a few words.
     """
 
     heading: str
@@ -38,40 +38,43 @@ class Score:
     """A registered score.
 
     Attributes:
+        name: under which it is registered.
         function: of codes, `(codes, factors, *, test, classes, names, seed, fast) -> result`, where the result is a
-            number or a dataclass; or of a model, `(trained) -> dict` of what a record stores, see
+            number or a dataclass, see `vitae.metrics`; or of a model, `(trained) -> dict` of record entries, see
             `vitae.evaluation.score.Trained`.
         needs: `codes` or `model`.
         stored: key in a record's scores -> attribute of the result; empty for scores of a model.
         columns: of tables and reports.
-        version: raised when the numbers change. A record says which versions its scores have.
-        always: computed for every experiment, and shown in its table; other scores are listed by an experiment.
+        version: of the definition; a record states the versions of its scores.
+        always: computed for every experiment and shown in its table; experiments list all other scores that they want.
+        declared_classes: records treat factors as classes or numbers as the dataset declares them.
     """
 
+    name: str
     function: Callable[..., Any]
     needs: str
     stored: dict[str, str]
     columns: tuple[Column, ...]
     version: int
     always: bool
+    declared_classes: bool
 
     def record_of(self, result: Any) -> dict:
-        """What a record stores of a result of a score of codes, as plain values.
+        """The record entries of a result of a score of codes, as plain values.
 
         Raises:
-            InputError: the function returned neither a number nor an object with the attributes in `stored`.
+            InputError: the result is neither a number nor an object with the attributes in `stored`.
         """
-        name = self.function.__name__
-        if isinstance(result, numbers.Real):
-            (key,) = self.stored
-            return {key: float(result)}
-        absent = [attribute for attribute in self.stored.values() if not hasattr(result, attribute)]
-        if absent:
+        if isinstance(result, numbers.Real) and len(self.stored) == 1:
+            return {key: float(result) for key in self.stored}
+        missing = [attribute for attribute in self.stored.values() if not hasattr(result, attribute)]
+        if missing:
             raise InputError(
-                f"the score {name} must return a number or an object with {absent[0]}, got {type(result).__name__}."
+                f"the score {self.name} must return a number or an object with the attribute {missing[0]}, got "
+                f"{type(result).__name__}."
             )
-        found = {key: getattr(result, attribute) for key, attribute in self.stored.items()}
-        return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in found.items()}
+        entries = {key: getattr(result, attribute) for key, attribute in self.stored.items()}
+        return {key: value.tolist() if hasattr(value, "tolist") else value for key, value in entries.items()}
 
 
 SCORES: Registry[Score] = Registry("score")
@@ -85,24 +88,28 @@ def register_score(
     stored: Mapping[str, str] | None = None,
     version: int = 1,
     always: bool = True,
+    declared_classes: bool = False,
 ) -> Callable:
-    """Decorator: register a function as a score, so that records, tables and reports have it.
+    """Decorator: register a function as a score, so that records, tables and reports include it.
 
     Args:
-        name: of the score, and of its number in a record.
-        column: its heading in tables, or the columns in full.
-        needs: `codes` for `(codes, factors, *, test, classes, names, seed, fast) -> float`; `model` for
-            `(trained) -> dict`.
-        stored: key in a record -> attribute of the result, where the function returns more than a number.
-        version: raise it when the numbers change; `vitae evaluate --write` then computes them again.
-        always: compute it for every experiment and show it in its table, or only where an experiment lists it.
+        name: of the score; also the record key of its number.
+        column: heading of its column in tables and of its row in reports, or its columns in full. Without a column, the
+            score is stored but not shown.
+        needs: `codes` for a function `(codes, factors, *, test, classes, names, seed, fast)` that returns a number or a
+            dataclass; `model` for a function `(trained) -> dict`.
+        stored: record key -> attribute of the result, if the function returns more than a number.
+        version: increase it when the definition changes; `vitae evaluate --write` then recomputes the score.
+        always: compute it for every experiment and show it in its table; otherwise only where an experiment lists it.
+        declared_classes: in records, pass what the dataset declares as `classes`. By default None is passed: numeric
+            factors of a grid have few values and so count as classes, as is usual for these scores.
 
     Raises:
-        InputError: the name is taken.
+        InputError: the name is taken, or `needs` is unknown.
 
     Example::
 
-        @register_score("spread", column="spread of codes")
+        @register_score("spread", column=Column("spread", "spread", asks="how far apart are the codes?"))
         def spread(codes, factors, *, test=None, classes=None, names=None, seed=0, fast=False):
             return float(codes.std())
     """
@@ -110,18 +117,18 @@ def register_score(
     columns = (
         (Column(column, name),) if isinstance(column, str) else (column,) if isinstance(column, Column) else column
     )
+    keys = dict(stored or ({name: "score"} if needs == "codes" else {}))
 
-    def registered(function: Callable) -> Callable:
-        kept = dict(stored or ({name: "score"} if needs == "codes" else {}))
-        score = Score(function, needs, kept, tuple(columns), version, always)
+    def register(function: Callable) -> Callable:
+        score = Score(name, function, needs, keys, tuple(columns), version, always, declared_classes)
         SCORES.add(name, score, module=function.__module__)
         return function
 
-    return registered
+    return register
 
 
 def plain(value: Any) -> Any:
-    """A dataclass, or a dictionary of them, as plain values."""
+    """A dataclass, or a dictionary of dataclasses, as plain values."""
     if isinstance(value, dict):
         return {key: plain(inner) for key, inner in value.items()}
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value

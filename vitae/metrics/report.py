@@ -1,40 +1,33 @@
-"""All scores of one set of codes: computed from the same points, told as a table, kept as JSON, drawn by `plots`."""
+"""All registered scores of one set of codes, computed from the same points, as a table and as JSON."""
 
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from vitae.metrics.arrays import Arrays, checked_names, parts, shortfall
-from vitae.metrics.beta_vae import BetaVAEScore, beta_vae_score
-from vitae.metrics.dci import DCI, dci
-from vitae.metrics.dscore import DScore, d_score
-from vitae.metrics.explicitness import Explicitness, explicitness
-from vitae.metrics.factor_vae import FactorVAEScore, factor_vae_score
-from vitae.metrics.irs import IRS, irs
-from vitae.metrics.mig import MIG, mig
-from vitae.metrics.modularity import Modularity, modularity
-from vitae.metrics.sap import SAP, sap
-from vitae.metrics.spaces import Leak, leak
-from vitae.metrics.total_correlation import TotalCorrelation, total_correlation
+from vitae.metrics.arrays import Arrays, Points, checked_names, parts
+from vitae.metrics.probes import Probe, predictability
+from vitae.metrics.registry import SCORES
 from vitae.support.errors import InputError, require_number
 
 
 @dataclass(frozen=True)
 class Report:
-    """Every score of one set of codes.
+    """All scores of one set of codes. `report.mig` is short for `report.results["mig"]`, and so for every score.
 
     Attributes:
-        factors: names.
-        codes: names.
-        train: how many points were learned from.
-        test: how many were tested on.
-        seed: of splits and votes.
-        spaces: latent space -> factor -> what it knows of it; empty if no spaces were named.
+        factors: their names.
+        codes: their names.
+        train: number of training points.
+        test: number of test points.
+        seed: of split and votes.
+        results: name of a registered score -> what its function returned.
+        spaces: latent space -> factor -> kNN probe; empty if no spaces were given.
         seconds: spent on each score.
     """
 
@@ -43,47 +36,43 @@ class Report:
     train: int
     test: int
     seed: int
-    dci: DCI
-    mig: MIG
-    sap: SAP
-    modularity: Modularity
-    explicitness: Explicitness
-    factor_vae: FactorVAEScore
-    beta_vae: BetaVAEScore
-    irs: IRS
-    d_score: DScore
-    total_correlation: TotalCorrelation
-    spaces: dict[str, dict[str, Leak]]
-    shortfall: str
+    results: dict[str, Any]
+    spaces: dict[str, dict[str, Probe]]
     seconds: dict[str, float]
 
+    def __getattr__(self, name: str) -> Any:
+        # Copying and unpickling look attributes up before there are any results.
+        results = self.__dict__.get("results", {})
+        if name in results:
+            return results[name]
+        raise AttributeError(f"a report has no attribute and no score named '{name}'; scores: {', '.join(results)}")
+
+    @property
+    def shortfall(self) -> str:
+        """How the scores fall short of the full protocol; empty if they do not."""
+        reasons = [each for result in self.results.values() for each in getattr(result, "shortfall", "").split("; ")]
+        return "; ".join(filter(None, dict.fromkeys(reasons)))
+
     def values(self) -> dict[str, float]:
-        """Every score's number, by the name under which the table has it."""
-        return {
-            "DCI disentanglement": self.dci.disentanglement,
-            "DCI completeness": self.dci.completeness,
-            "DCI informativeness": self.dci.informativeness,
-            "MIG": self.mig.score,
-            "SAP": self.sap.score,
-            "modularity": self.modularity.score,
-            "explicitness": self.explicitness.score,
-            "FactorVAE score": self.factor_vae.score,
-            "β-VAE score": self.beta_vae.score,
-            "IRS": self.irs.score,
-            "D_score (kNN)": self.d_score.score,
-            "total correlation": self.total_correlation.gaussian,
-            "pairwise information": self.total_correlation.pairwise,
-        }
+        """The numbers of all scores by column heading."""
+        return {heading: value for heading, value, _ in self._cells()}
 
     def rows(self) -> list[list[str]]:
-        """Score, value and what it asks, a row each, the heading first."""
-        found = [[name, f"{value:.3f}", _ASKS[name]] for name, value in self.values().items()]
-        rows = [["score", "value", "asks"], *found]
-        for space, known in self.spaces.items():
-            for factor, what in known.items():
-                reached = f"reached {what.reached:.3f}, guessing {what.guessing:.3f}"
-                rows.append([f"{factor} from {space}", f"{what.score:.3f}", f"part gained over guessing: {reached}"])
+        """A table with one row per number: score, value, and what it asks. The first row is the heading."""
+        rows = [["score", "value", "asks"]]
+        rows += [[heading, f"{value:.3f}", asks] for heading, value, asks in self._cells()]
+        for space, probes in self.spaces.items():
+            for factor, probe in probes.items():
+                reached = f"reached {probe.reached:.3f}, guessing {probe.guessing:.3f}"
+                rows.append([f"{factor} from {space}", f"{probe.score:.3f}", f"gain over guessing: {reached}"])
         return rows
+
+    def _cells(self) -> list[tuple[str, float, str]]:
+        cells = []
+        for name, result in self.results.items():
+            entries = SCORES[name].record_of(result)
+            cells += [(column.heading, entries[column.name], column.asks) for column in SCORES[name].columns]
+        return cells
 
     def __str__(self) -> str:
         rows = self.rows()
@@ -92,37 +81,23 @@ class Report:
         return "\n".join([*lines, self.caption()])
 
     def caption(self) -> str:
-        """What a reader of the numbers must know."""
-        said = f"{self.train:,} points to learn from, {self.test:,} to test on, seed {self.seed}."
+        """Protocol and seed of the numbers, for a reader of the table."""
+        caption = f"{self.train:,} training points, {self.test:,} test points, seed {self.seed}."
         if self.shortfall:
-            said += f" NOT the full protocol: {self.shortfall}. Do not put these numbers beside full ones."
-        return said
+            caption += f" NOT the full protocol: {self.shortfall}. Do not compare these numbers with full ones."
+        return caption
 
     def as_json(self) -> dict:
-        """Plain values: all numbers and matrices, nan and infinity as null."""
-        return plain(dataclasses.asdict(self))
+        """All numbers and matrices as plain values, with the results by name beside the other attributes.
 
-
-# What each score asks of the codes.
-_ASKS = {
-    "DCI disentanglement": "does each code know one factor only?",
-    "DCI completeness": "is each factor known by one code only?",
-    "DCI informativeness": "how well do all codes predict each factor?",
-    "MIG": "how far is one code ahead in knowing each factor?",
-    "SAP": "how far is one code ahead in predicting each factor linearly?",
-    "modularity": "does each code know one factor only? noise scores high",
-    "explicitness": "can each value be read off linearly? guessing is 0.5",
-    "FactorVAE score": "which code stands still when a factor does?",
-    "β-VAE score": "is a shared factor seen linearly in distances?",
-    "IRS": "how far do codes move that should stand still?",
-    "D_score (kNN)": "the book's reading of the poster's score",
-    "total correlation": "nats, if Gaussian: how dependent are the codes?",
-    "pairwise information": "nats: the same, two codes at a time",
-}
+        nan and infinity become null.
+        """
+        entries = dataclasses.asdict(self)
+        return plain({**entries.pop("results"), **entries, "shortfall": self.shortfall})
 
 
 def plain(value):
-    """What JSON can say of numbers and arrays, nan and infinity as null."""
+    """Numbers and arrays as JSON values; nan and infinity become null."""
     if isinstance(value, dict):
         return {key: plain(inner) for key, inner in value.items()}
     if isinstance(value, np.ndarray | np.generic):
@@ -137,93 +112,73 @@ def report(
     factors: np.ndarray,
     *,
     test: Arrays | None = None,
-    names: Sequence[str] | None = None,
     classes: Sequence[bool] | None = None,
+    names: Sequence[str] | None = None,
     spaces: Mapping[str, int] | None = None,
     seed: int = 0,
     fast: bool = False,
 ) -> Report:
-    """Every score of one set of codes.
+    """Compute every registered score of codes from the same training and test points.
 
-    Args:
-        codes: `n x d`, d >= 2. The full protocol wants 15,000 points; with fewer the report says so.
-        factors: `n x k`, k >= 2; a factor of at most 100 values is taken for classes, any other is cut into ten equally
-            frequent ones.
-        test: codes and factors to test on; None: drawn from those given, which are then not learned from.
-        names: of the factors.
-        classes: for each factor whether its values are classes, if that rule is not to decide.
-        spaces: latent spaces and their sizes in the order of the codes, for instance `{"z_A": 2, "z_P": 3}`: what each
-            as a whole knows of each factor is then told too.
-        seed: of splits and votes.
-        fast: fewer trees and votes, which the report says.
+    Args: see `vitae.metrics`. The full protocol needs 15,000 points; with fewer, the report says so.
+        spaces: sizes of the latent spaces in the order of the codes, for instance `{"z_A": 2, "z_P": 3}`; the report
+            then also has a kNN probe of each space for each factor.
 
     Raises:
-        InputError: naming what does not fit, and where; see `vitae.metrics.arrays.parts`.
+        InputError: the message says which argument is wrong, and where; see `vitae.metrics.arrays.parts`.
     """
-    train, tested = parts(codes, factors, test=test, classes=classes, names=names, seed=seed)
+    train, held_out = parts(codes, factors, test=test, classes=classes, names=names, seed=seed)
     d = train.codes.shape[1]
-    if spaces is not None and not isinstance(spaces, Mapping):
-        raise InputError("spaces must map the names of latent spaces to their sizes.")
-    spaces = dict(zip(checked_names("spaces", spaces or ()), (spaces or {}).values(), strict=True))
-    for name, size in spaces.items():
-        require_number(f"the size of {name}", size, 1, whole=True)
-    if spaces and sum(spaces.values()) != d:
-        raise InputError(f"spaces have {sum(spaces.values())} codes together, and there are {d}.")
-    every = {"classes": train.classes, "names": train.names}
-    own = (train.codes, train.values)
-    learned = {**every, "seed": seed, "test": (tested.codes, tested.values)}
-    both = np.vstack([train.codes, tested.codes]), np.vstack([train.values, tested.values])
-
-    jobs: dict[str, Callable[[], object]] = {
-        "mig": lambda: mig(*own, **every),
-        "modularity": lambda: modularity(*own, **every),
-        "irs": lambda: irs(*own, **every),
-        "total_correlation": lambda: total_correlation(own[0]),
-        "factor_vae": lambda: factor_vae_score(*both, **every, seed=seed, fast=fast),
-        "beta_vae": lambda: beta_vae_score(*both, **every, seed=seed, fast=fast),
-        "sap": lambda: sap(*own, **learned),
-        "explicitness": lambda: explicitness(*own, **learned),
-        "d_score": lambda: d_score(*own, tested.codes, tested.values, train.classes),
-        "spaces": lambda: _knowledge(train, tested, spaces),
-        "dci": lambda: dci(*own, **learned, fast=fast),
+    sizes = _checked_spaces(spaces, d)
+    arguments = {
+        "test": (held_out.codes, held_out.values),
+        "classes": train.classes,
+        "names": train.names,
+        "seed": seed,
     }
-    found, seconds = {}, {}
-    with tqdm(jobs.items(), unit="score", disable=None, delay=1) as bar:
-        for name, job in bar:
-            bar.set_description(name)
+    results, seconds = {}, {}
+    scores = [score for score in SCORES.values() if score.needs == "codes"]
+    with tqdm(scores, unit="score", disable=None, delay=1) as bar:
+        for score in bar:
+            bar.set_description(score.name)
             started = time.perf_counter()
-            found[name] = job()
-            seconds[name] = round(time.perf_counter() - started, 3)
-    less = [found["dci"].shortfall, found["factor_vae"].shortfall]
+            results[score.name] = score.function(train.codes, train.values, **arguments, fast=fast)
+            seconds[score.name] = round(time.perf_counter() - started, 3)
+    started = time.perf_counter()
+    probes = _probes(train, arguments, sizes)
+    seconds["spaces"] = round(time.perf_counter() - started, 3)
     return Report(
         factors=train.names,
-        codes=tuple(_code_names(spaces)) or tuple(f"code {i + 1}" for i in range(d)),
+        codes=tuple(f"{name}, {i + 1}" for name, size in sizes.items() for i in range(size))
+        or tuple(f"code {i + 1}" for i in range(d)),
         train=len(train),
-        test=len(tested),
+        test=len(held_out),
         seed=seed,
-        shortfall="; ".join(filter(None, less)) or shortfall(train, tested),
+        results=results,
+        spaces=probes,
         seconds=seconds,
-        **found,
     )
 
 
-def _code_names(spaces: Mapping[str, int]) -> list[str]:
-    return [f"{name}, {i + 1}" for name, size in spaces.items() for i in range(size)]
+def _checked_spaces(spaces: Mapping[str, int] | None, d: int) -> dict[str, int]:
+    if spaces is None:
+        return {}
+    if not isinstance(spaces, Mapping):
+        raise InputError("spaces must map the names of latent spaces to their sizes.")
+    sizes = dict(zip(checked_names("spaces", spaces), spaces.values(), strict=True))
+    for name, size in sizes.items():
+        require_number(f"the size of {name}", size, 1, whole=True)
+    if sizes and sum(sizes.values()) != d:
+        raise InputError(f"the sizes of spaces add up to {sum(sizes.values())}, but there are {d} codes.")
+    return sizes
 
 
-def _knowledge(train, tested, spaces: Mapping[str, int]) -> dict[str, dict[str, Leak]]:
-    found, start = {}, 0
-    for space, size in spaces.items():
+def _probes(train: Points, arguments: dict, sizes: Mapping[str, int]) -> dict[str, dict[str, Probe]]:
+    probes, start = {}, 0
+    test_codes, test_factors = arguments["test"]
+    for space, size in sizes.items():
         columns = slice(start, start + size)
         start += size
-        found[space] = {
-            name: leak(
-                train.codes[:, columns],
-                train.values[:, j],
-                tested.codes[:, columns],
-                tested.values[:, j],
-                is_class=train.classes[j],
-            )
-            for j, name in enumerate(train.names)
-        }
-    return found
+        of_space = {**arguments, "test": (test_codes[:, columns], test_factors)}
+        probes[space] = predictability(train.codes[:, columns], train.values, **of_space).by_factor
+    return probes

@@ -1,43 +1,41 @@
-"""Separability: how well codes tell a class from all others, as the area under the ROC curve.
+"""Separability: how well codes separate one class from all others, as the area under the ROC curve (AUC).
 
-Of attributes that few images have, accuracy says little: who always says no is mostly right. The area is the chance
-that an image that has the attribute is ranked above one that has not, 0.5 for guessing, whatever the proportion.
+For rare attributes, accuracy says little: always predicting "absent" is mostly right. The AUC is the probability that
+an image with the attribute is ranked above one without it, 0.5 for guessing at any class frequency.
 """
 
 import numpy as np
 
 from vitae.metrics.arrays import numbers
 
+# scikit-learn is imported where it is used: it takes as long to import as torch, and only scoring needs it.
+
 
 def auc(scores: np.ndarray, positive: np.ndarray) -> float:
-    """Area under the ROC curve of a ranking, ties counted as half; nan if one of the two kinds is missing.
+    """Area under the ROC curve; ties count half; nan if all or none are positive.
 
     Args:
-        scores: larger is more likely positive, `n`.
-        positive: which are, bool, `n`.
+        scores: larger means more likely positive, `n`.
+        positive: the true classes, bool, `n`.
     """
-    from scipy.stats import rankdata
+    from sklearn.metrics import roc_auc_score
 
-    ranks, count = rankdata(scores), int(np.sum(positive))
-    others = len(positive) - count
-    if count == 0 or others == 0:
+    if np.all(positive) or not np.any(positive):
         return float("nan")
-    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * others))
+    return float(roc_auc_score(positive, scores))
 
 
 def separability(
     train_codes: np.ndarray, train_positive: np.ndarray, test_codes: np.ndarray, test_positive: np.ndarray
 ) -> float:
-    """Test area under the ROC curve of a logistic regression on standardised codes.
-
-    nan if a part lacks one of the two kinds.
+    """Test AUC of a logistic regression on standardised codes; nan if one part has only one class.
 
     Args:
         train_codes, test_codes: posterior means of a latent space, `n x d`.
         train_positive, test_positive: which images have the attribute, bool, `n`.
 
     Raises:
-        InputError: codes that are no numbers.
+        InputError: the codes are not numbers.
     """
     from sklearn.linear_model import LogisticRegression
 

@@ -1,8 +1,8 @@
-"""What the poster printed: its quantitative table."""
+"""The quantitative table printed on the poster."""
 
 from vitae.experiments.declaration import EXPERIMENTS
 
-# The poster's quantitative table: dataset -> row -> (ELBO, log p(x), D_score).
+# Dataset -> row -> (ELBO, log p(x), D_score), likelihoods in nats per image.
 POSTER = {
     "dsprites": {
         "vae": (-47.05, -49.32, 0.05),
@@ -30,6 +30,5 @@ POSTER = {
     },
 }
 
-
-# The score that stands beside the poster's D_score, by dataset.
+# Dataset -> the score that is compared with the poster's D_score.
 D_SCORES = {dataset: EXPERIMENTS[dataset].poster_d_score for dataset in POSTER}

@@ -4,83 +4,83 @@ import csv
 import io
 
 from vitae.evaluation.score import columns_by_name
-from vitae.experiments.declaration import EXPERIMENTS
+from vitae.experiments.declaration import EXPERIMENTS, printed_name
 from vitae.metrics.registry import SCORES, Column
-from vitae.report.statistics import intervals, leader
+from vitae.report.statistics import intervals, leader, models_of
 from vitae.support.errors import InputError, require_known
 
-# Of the scores that every run has.
+# Columns of the scores that every run has.
 DEFAULT_COLUMNS = ("train_elbo", "test_elbo", "log_likelihood", "d_score")
 
 
 def columns_of(dataset: str) -> tuple[Column, ...]:
-    """The columns of a dataset's table: the experiment's own, then those of scores registered for all experiments."""
+    """The columns of a dataset's table: those of its declaration, then those of scores registered for every experiment.
+
+    Raises:
+        InputError: there is no such experiment, or its declaration names an unknown column.
+    """
     experiment, known = EXPERIMENTS.named(dataset), columns_by_name()
-    own = experiment.columns or ("train_elbo", "test_elbo", "log_likelihood", experiment.poster_d_score)
+    declared = experiment.columns or ("train_elbo", "test_elbo", "log_likelihood", experiment.poster_d_score)
     always = [column.name for score in SCORES.values() if score.always for column in score.columns]
     added = [name for name in always if name not in DEFAULT_COLUMNS]
-    return tuple(known[require_known("column", name, known)] for name in dict.fromkeys([*own, *added]))
+    return tuple(known[require_known("column", name, known)] for name in dict.fromkeys([*declared, *added]))
 
 
-def table(
-    records: list[dict],
-    names: dict[str, str],
-    *,
-    poster: dict | None = None,
-    bold: bool = False,
-) -> list[list[str]]:
-    """Rows of text, the heading first, the models in the order of `names`, then any others.
+def table(records: list[dict], *, poster: dict | None = None, bold: bool = False) -> list[list[str]]:
+    """The table of some records as rows of text, heading first: mean and 95% interval over seeds, a row per model.
 
     Args:
-        records: of one profile and dataset; others never share a table.
-        names: row name -> printed name.
-        bold: the best of each column in bold, and in italics those that it is not shown to be above, see `leader`.
-        poster: row name -> (ELBO, log p(x), D_score) to put beside, for instance `POSTER["mnist"]`.
+        records: of one profile, dataset and data source.
+        bold: print the best of each column in bold, and in italics those not significantly below it, see `leader`.
+        poster: model -> (ELBO, log p(x), D_score) of the poster, for further columns, for instance `POSTER["mnist"]`.
+
+    Raises:
+        InputError: the records have different profiles, datasets or data sources.
     """
     if len({(r["configuration"]["profile"], r["configuration"]["dataset"]) for r in records}) > 1:
-        raise InputError("records of different profiles or datasets never share a table.")
+        raise InputError("records of different profiles or datasets cannot be in one table.")
     if len({record["data"]["source"] for record in records}) > 1:
-        raise InputError("records of different data sources never share a table: train all with one --source.")
+        raise InputError("records of different data sources cannot be in one table: train all with one --source.")
     columns = columns_of(records[0]["configuration"]["dataset"])
     heading = ["model", "seeds", *[column.heading for column in columns]]
     if poster:
         heading += ["poster: ELBO", "poster: log p(x)", "poster: D_score"]
     rows = [heading]
-    found = [(column, intervals(records, column.name)) for column in columns]
-    leaders = {column.name: leader(records, column.name) for column, cells in found if bold and len(cells) > 1}
-    for model in _in_order(records, names):
+    by_column = [(column, intervals(records, column.name)) for column in columns]
+    leaders = {
+        column.name: leader(records, column.name) for column, by_model in by_column if bold and len(by_model) > 1
+    }
+    for model in models_of(records):
         seeds = sum(record["configuration"]["model"] == model for record in records)
-        cells = [cell[model].text(column.digits) if model in cell else "" for column, cell in found]
-        for i, (column, _) in enumerate(found):
-            best, level = leaders.get(column.name, ("", []))
-            mark = "**" if model == best else "*" if model in level else ""
+        cells = [by_model[model].text(column.digits) if model in by_model else "" for column, by_model in by_column]
+        for i, column in enumerate(columns):
+            best, not_below = leaders.get(column.name, ("", []))
+            mark = "**" if model == best else "*" if model in not_below else ""
             cells[i] = f"{mark}{cells[i]}{mark}" if cells[i] else ""
-        row = [names.get(model, model), str(seeds), *cells]
+        row = [printed_name(model), str(seeds), *cells]
         if poster:
             row += [f"{number:g}" for number in poster[model]] if model in poster else [""] * 3
         rows.append(row)
     return rows
 
 
-def knowledge_table(records: list[dict], names: dict[str, str]) -> list[list[str]]:
-    """How well each latent space predicts each factor, a row a space, heading first; see `predictability`."""
+def knowledge_table(records: list[dict]) -> list[list[str]]:
+    """How well nearest neighbours predict each factor from each latent space; a row per space, heading first.
+
+    Accuracy for classes, R^2 for numbers, from posterior means of test images; compare with `statistics.guessing`.
+    """
     factors = records[0]["scores"]["factors"]
     rows = [["model", "from", *factors]]
-    for model in _in_order(records, names):
-        own = [record for record in records if record["configuration"]["model"] == model]
-        for space in own[0]["scores"]["predictability"]:
-            found = [intervals(own, f"{space}:{factor}") for factor in factors]
-            rows.append([names.get(model, model), space, *[cell[model].text(2) if cell else "" for cell in found]])
+    for model in models_of(records):
+        runs = [record for record in records if record["configuration"]["model"] == model]
+        for space in runs[0]["scores"]["predictability"]:
+            cells = [intervals(runs, f"{space}:{factor}") for factor in factors]
+            rows.append([printed_name(model), space, *[cell[model].text(2) if cell else "" for cell in cells]])
     return rows
 
 
-def _in_order(records: list[dict], names: dict[str, str]) -> list[str]:
-    present = {record["configuration"]["model"] for record in records}
-    return [name for name in names if name in present] + sorted(present - set(names))
-
-
 def _holds_words(rows: list[list[str]], column: int) -> bool:
-    """Whether a table's column is the first, or holds something that does not begin with a number."""
+    """Whether a column is the first of its table or has a cell that does not start with a number."""
     for cell in (row[column] for row in rows[1:] if row[column]):
         try:
             float(cell.split()[0].strip("*"))
@@ -90,7 +90,7 @@ def _holds_words(rows: list[list[str]], column: int) -> bool:
 
 
 def as_markdown(rows: list[list[str]]) -> str:
-    """A table as Markdown, numbers to the right, each in one line with its interval."""
+    """A table as Markdown, with numbers aligned to the right and no line break before an interval."""
     cells = [
         [cell.replace("_", r"\_").replace("|", r"\|").replace(" ± ", "\u00a0±\u00a0") for cell in row] for row in rows
     ]
@@ -118,18 +118,18 @@ def as_csv(rows: list[list[str]]) -> str:
 
 
 def basis(records: list[dict]) -> str:
-    """What the reader of any table must know: profile, data and intervals."""
-    one = records[0]
-    data = one["data"]
+    """The first part of a table's caption: profile, data and what the intervals are."""
+    record = records[0]
+    data = record["data"]
     return (
-        f"Profile {one['configuration']['profile']}: {data['train']:,} training and {data['evaluated']:,} "
+        f"Profile {record['configuration']['profile']}: {data['train']:,} training and {data['evaluated']:,} "
         f"{data['evaluated_on']} images ({data['location']}). Means over seeds with 95% t-intervals where there are "
         f"several seeds."
     )
 
 
 def caption(records: list[dict]) -> str:
-    """That, and the K of a table with likelihoods."""
+    """The caption of a table with likelihoods: `basis`, the unit, and the number of importance samples K."""
     return f"{basis(records)} ELBO and log p(x) in nats per image, K = {records[0]['scores']['samples']:,}."
 
 

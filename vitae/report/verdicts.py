@@ -1,4 +1,4 @@
-"""The rule by which claims are judged."""
+"""The rule by which claims are judged. It was written before the records that it judges."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,14 @@ from vitae.report.statistics import Interval
 
 @dataclass(frozen=True)
 class Part:
-    """One measurable part of a claim: a number over seeds that has to lie above, or below, a threshold.
+    """One measurable part of a claim: a number over seeds that must lie above, or below, a threshold.
 
-    The rule, written before the records that it judges: `supported` if the whole 95% t-interval is on the claimed side,
-    `contradicted` if the whole of it is on the other, else `undecided`; one seed has no interval and decides nothing.
+    Attributes:
+        what: what the number is, for readers.
+        interval: its mean and 95% t-interval over seeds; None if there are no records.
+        threshold: in the unit of the number.
+        below: whether the number must lie below the threshold.
+        digits: decimals to print.
     """
 
     what: str
@@ -21,7 +25,11 @@ class Part:
 
     @property
     def finding(self) -> str:
-        """supported, contradicted, undecided or not measured."""
+        """supported, contradicted, undecided or not measured.
+
+        Supported: the whole interval is on the claimed side of the threshold. Contradicted: the whole interval is on
+        the other side. Undecided: anything else, including a single seed, which has no interval.
+        """
         if self.interval is None:
             return "not measured"
         sign = -1 if self.below else 1
@@ -31,7 +39,7 @@ class Part:
         return "contradicted" if middle + half < 0 else "undecided"
 
     def text(self) -> str:
-        """What was measured, against what, and the finding."""
+        """The number, its threshold and the finding in one line."""
         measured = "no records" if self.interval is None else self.interval.text(self.digits)
         seeds = f", {self.interval.seeds} seed{'s' * (self.interval.seeds != 1)}" if self.interval else ""
         return f"{self.what}: {measured} ({'<' if self.below else '>'} {self.threshold:g}{seeds}): {self.finding}"
@@ -39,7 +47,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence of the poster or of an abstract, the parts that it comes to, and where to see them."""
+    """A sentence of the poster or of an abstract.
+
+    Attributes:
+        name: short, for code.
+        sentence: for readers.
+        parts: the numbers that decide it.
+        page: the notebook that shows them.
+    """
 
     name: str
     sentence: str
@@ -48,16 +63,16 @@ class Claim:
 
     @property
     def verdict(self) -> str:
-        """holds: all parts are supported; holds in part: some are; does not hold: none is, and some are contradicted.
+        """holds, holds in part, does not hold, undecided or not measured.
 
-        undecided: none is either; not measured: no part has records. Parts without records keep a claim from holding,
-        and from nothing else.
+        Holds: all parts are supported. Holds in part: some parts are supported. Does not hold: no part is supported
+        and some are contradicted. Undecided: no part is supported or contradicted. Not measured: no part has records.
         """
-        found = [part.finding for part in self.parts]
-        if set(found) == {"supported"}:
+        findings = [part.finding for part in self.parts]
+        if set(findings) == {"supported"}:
             return "holds"
-        if set(found) == {"not measured"}:
+        if set(findings) == {"not measured"}:
             return "not measured"
-        if "supported" in found:
+        if "supported" in findings:
             return "holds in part"
-        return "does not hold" if "contradicted" in found else "undecided"
+        return "does not hold" if "contradicted" in findings else "undecided"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
-from vitae.data.base import Shuffled, as_floats
+from vitae.data.dataset import Shuffled, as_floats
 from vitae.models.base import GenerativeModel, Output
 from vitae.models.objectives import OBJECTIVES, elbo_per_image
 from vitae.support.devices import precision

@@ -1,15 +1,14 @@
-"""Diffeomorphic transformations of the image plane, tied to images by a spatial transformer.
+"""Diffeomorphic transformations of the image plane, applied to images by a spatial transformer.
 
-The conventions, stated once. Points are `(x, y)` in `[-1, 1]^2`, x to the right and y down; the corners are the
-outer edges of the corner pixels, not their centres (`align_corners=False`), so a pixel of an image of width w is
-2 / w wide. A transformation T_gamma moves points, and warping an image pulls back along it::
+All of the package uses these conventions. Points are `(x, y)` in `[-1, 1]^2`, with x to the right and y down. The
+corners of this square are the outer corners of the corner pixels, not their centres (`align_corners=False`), so a pixel
+of an image of width w is 2 / w wide. A transformation T_gamma moves points, and warping an image pulls it back::
 
-    T_gamma(image)(p) = image(T_gamma(p)),
+    T_gamma(image)(p) = image(T_gamma(p)).
 
-which makes warping with gamma and then with the inverse the identity, up to interpolation. gamma = 0 is the identity
-map. Where a warp looks outside the image it sees the nearest edge pixel (`padding_mode="border"`): a border filled
-with zeros would be a part of the picture that the decoder cannot paint, and would add or remove likelihood for no
-reason.
+Warping with gamma and then with the inverse is therefore the identity, up to interpolation. gamma = 0 is the identity
+map. Points outside the image read the nearest edge pixel (`padding_mode="border"`): zeros there would be image content
+that the decoder cannot change, and would change the likelihood for no reason.
 """
 
 from vitae.transforms.affine import Affine

@@ -1,12 +1,16 @@
-"""What every transformation is: a dimension, a flow of points, an inverse, and the images it warps."""
+"""The interface of all transformations: parameters gamma, moving points, the inverse, and warping images."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vitae.support.errors import InputError
+
+# The default of an optional argument for which None is an invalid value.
+_ABSENT: Any = object()
 
 
 def pixel_grid(height: int, width: int, *, dtype=None, device=None) -> Tensor:
@@ -18,36 +22,40 @@ def pixel_grid(height: int, width: int, *, dtype=None, device=None) -> Tensor:
 
 
 def resample(images: Tensor, points: Tensor) -> Tensor:
-    """Read images at points, bilinearly, the nearest edge pixel outside.
+    """Sample images at points, bilinearly; points outside an image read the nearest edge pixel.
 
     Args:
         images: `batch x channels x height x width`.
-        points: `batch x (height * width) x 2`, where each output pixel looks.
+        points: where each output pixel is sampled, row by row, `batch x (height * width) x 2`.
 
     Returns:
         `batch x channels x height x width`.
     """
     batch, _, height, width = images.shape
-    # Points that are not numbers crash grid_sample's backward pass on a CPU, without a message.
-    where = points.reshape(batch, height, width, 2).nan_to_num(nan=0.0)
-    return F.grid_sample(images, where, mode="bilinear", padding_mode="border", align_corners=False)
+    # NaN crashes the process in grid_sample's backward pass on the CPU.
+    grid = points.reshape(batch, height, width, 2).nan_to_num(nan=0.0)
+    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _said(value) -> str:
-    """What was given, for an error's sentence."""
-    return f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+def _dtype_and_shape(value) -> str:
+    """A tensor's dtype and shape, or the type of any other value, for error messages."""
+    return f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
 
 
 class Transformation(ABC):
-    """A family T_gamma of invertible maps of the plane, `dim` numbers each, the identity at gamma = 0."""
+    """A family T_gamma of invertible maps of the plane with `dim` parameters; gamma = 0 is the identity.
+
+    A subclass sets `dim` and implements `apply`. If its maps are the flows of velocity fields, it implements `velocity`
+    too; if it has named motions, it overrides `generators`.
+    """
 
     dim: int
 
     @property
     def generators(self) -> Tensor:
-        """The gammas of motions with a name, in the order in which perspective latents take them, `n x dim`.
+        """The gammas of the family's named motions, `n x dim`, in the order in which perspective latents use them.
 
-        Empty for a family that singles none out.
+        `0 x dim` for a family without named motions.
         """
         return torch.zeros(0, self.dim)
 
@@ -58,86 +66,124 @@ class Transformation(ABC):
         Args:
             gamma: `batch x dim`.
             points: `batch x n x 2`, or `n x 2` or `1 x n x 2` for the same points in every transformation.
-            inverse: move by the inverse map, for a one-parameter flow `T_-gamma`.
+            inverse: move points by the inverse map, which is `T_-gamma` for the flow of a velocity field.
 
         Returns:
             `batch x n x 2`.
+
+        Raises:
+            InputError: a shape or dtype is wrong; see `check`.
         """
 
+    def velocity(self, gamma: Tensor, points: Tensor) -> Tensor:
+        """The velocity field whose flow for unit time is T_gamma.
+
+        Args:
+            gamma: `batch x dim`.
+            points: as for `apply`.
+
+        Returns:
+            `batch x n x 2`, in units of half the image per unit of time.
+
+        Raises:
+            InputError: a shape or dtype is wrong, or the family's maps are not the flow of a single velocity field, as
+                for `Sequential`.
+        """
+        raise InputError(f"{self} has no velocity field: its maps are not the flow of a single one.")
+
     def warp(self, images: Tensor, gamma: Tensor, *, inverse: bool = False) -> Tensor:
-        """T_gamma(images), a new tensor `batch x channels x height x width`; see the module for the convention."""
-        self.check_images(images, gamma)
-        grid = pixel_grid(*images.shape[-2:], dtype=images.dtype, device=images.device)
-        return self.sample(images, gamma, grid, inverse=inverse)
+        """T_gamma(images), a new tensor `batch x channels x height x width`.
 
-    def sample(self, images: Tensor, gamma: Tensor, points: Tensor, *, inverse: bool = False) -> Tensor:
-        """Images read where T_gamma moves points: `warp` for a grid of your own.
-
-        A family with a kernel that moves and reads in one pass overrides this.
+        `vitae.transforms` states the convention.
 
         Args:
             images: `batch x channels x height x width`.
             gamma: `batch x dim`.
-            points: where each output pixel starts, row by row: `batch x (height * width) x 2`, or without the batch.
+            inverse: warp by the inverse map.
+
+        Raises:
+            InputError: a shape or dtype is wrong; see `check`.
         """
-        points = self.check_sample(images, gamma, points)
+        self.check(gamma, images=images)
+        grid = pixel_grid(*images.shape[-2:], dtype=images.dtype, device=images.device)
+        return self.sample(images, gamma, grid, inverse=inverse)
+
+    def sample(self, images: Tensor, gamma: Tensor, points: Tensor, *, inverse: bool = False) -> Tensor:
+        """Sample images where T_gamma moves the points: `warp` for any grid of points.
+
+        A family with a kernel that moves points and samples images in one pass overrides this.
+
+        Args:
+            images: `batch x channels x height x width`.
+            gamma: `batch x dim`.
+            points: the point of each output pixel, row by row, before it is moved: `batch x (height * width) x 2`, or
+                `(height * width) x 2` for the same points in every transformation.
+            inverse: move the points by the inverse map.
+
+        Returns:
+            `batch x channels x height x width`.
+
+        Raises:
+            InputError: a shape or dtype is wrong; see `check`.
+        """
+        points = self.check(gamma, points=points, images=images)
         return resample(images, self.apply(gamma, points, inverse=inverse))
 
     def jacobian_determinant(self, gamma: Tensor, points: Tensor) -> Tensor:
-        """det of the derivative of T_gamma at points, `batch x n`: by how much it magnifies areas, 1 at gamma = 0."""
-        points = self.check_points(gamma, points)
-        with torch.inference_mode(False), torch.enable_grad():
-            # Clones, because tensors of the inference mode never take part in gradients.
-            points = points.expand(len(gamma), -1, -1).clone().detach().requires_grad_()
-            x, y = self.apply(gamma.clone().detach(), points).unbind(-1)
-            (of_x,) = torch.autograd.grad(x.sum(), points, retain_graph=True)
-            (of_y,) = torch.autograd.grad(y.sum(), points)
-        return of_x[..., 0] * of_y[..., 1] - of_x[..., 1] * of_y[..., 0]
-
-    def check(self, gamma: Tensor) -> None:
-        """Raise `InputError` unless gamma is `batch x dim`, of floating point."""
-        fits = isinstance(gamma, Tensor) and gamma.ndim == 2 and gamma.shape[1] == self.dim
-        if not fits or not gamma.is_floating_point():
-            raise InputError(f"{self} takes floating point gamma of shape batch x {self.dim}, got {_said(gamma)}.")
-
-    def check_points(self, gamma: Tensor, points: Tensor) -> Tensor:
-        """Points as `batch x n x 2`, or as `1 x n x 2` if they are shared.
+        """The determinant of the derivative of T_gamma at points, `batch x n`: the local change of area.
 
         Raises:
-            InputError: gamma is not `batch x dim`, or points are neither `batch x n x 2` nor `n x 2` of gamma's type.
+            InputError: a shape or dtype is wrong; see `check`.
         """
-        self.check(gamma)
-        fits = isinstance(points, Tensor) and (
-            points.ndim == 2 or (points.ndim == 3 and len(points) in (1, len(gamma)))
-        )
-        if not fits or points.shape[-1] != 2 or points.dtype != gamma.dtype:
-            raise InputError(
-                f"{self} moves points of shape n x 2 or {len(gamma)} x n x 2 with this gamma, of its {gamma.dtype}, "
-                f"got {_said(points)}."
-            )
-        return points if points.ndim == 3 else points[None]
+        points = self.check(gamma, points=points)
+        with torch.inference_mode(False), torch.enable_grad():
+            # Clone, because inference tensors do not support autograd.
+            points = points.expand(len(gamma), -1, -1).clone().detach().requires_grad_()
+            x, y = self.apply(gamma.clone().detach(), points).unbind(-1)
+            (grad_x,) = torch.autograd.grad(x.sum(), points, retain_graph=True)
+            (grad_y,) = torch.autograd.grad(y.sum(), points)
+        return grad_x[..., 0] * grad_y[..., 1] - grad_x[..., 1] * grad_y[..., 0]
 
-    def check_images(self, images: Tensor, gamma: Tensor) -> None:
-        """Raise `InputError` unless gamma is `batch x dim` and images are `batch x channels x height x width` of its
-        type."""
-        self.check(gamma)
-        fits = isinstance(images, Tensor) and images.ndim == 4
-        if not fits or len(images) != len(gamma) or images.dtype != gamma.dtype:
-            raise InputError(
-                f"{self} warps images of {gamma.dtype} of shape {len(gamma)} x channels x height x width with this "
-                f"gamma, got {_said(images)}."
-            )
+    def check(self, gamma: Tensor, *, points: Tensor = _ABSENT, images: Tensor = _ABSENT) -> Tensor | None:
+        """Validate the arguments of a method; every method calls this before it computes.
 
-    def check_sample(self, images: Tensor, gamma: Tensor, points: Tensor) -> Tensor:
-        """All three checks, and as many points as pixels; returns what `check_points` does."""
-        self.check_images(images, gamma)
-        points = self.check_points(gamma, points)
-        height, width = images.shape[-2:]
-        if points.shape[1] != height * width:
+        Returns:
+            The points as `batch x n x 2`, or `1 x n x 2` if all transformations share them; None without points.
+
+        Raises:
+            InputError: gamma is not a floating-point `batch x dim`; points are not `n x 2`, `1 x n x 2` or
+                `batch x n x 2` of gamma's dtype; images are not `batch x channels x height x width` of gamma's dtype;
+                or there are both, and not one point per pixel.
+        """
+        fits = isinstance(gamma, Tensor) and gamma.ndim == 2 and gamma.shape[1] == self.dim
+        if not fits or not gamma.is_floating_point():
             raise InputError(
-                f"images of {height} x {width} pixels are read at {height * width} points, row by row, got "
-                f"{points.shape[1]}."
+                f"{self} takes floating-point gamma of shape batch x {self.dim}, got {_dtype_and_shape(gamma)}."
             )
+        batch, dtype = len(gamma), gamma.dtype
+        if images is not _ABSENT:
+            fits = isinstance(images, Tensor) and images.ndim == 4
+            if not fits or len(images) != batch or images.dtype != dtype:
+                raise InputError(
+                    f"{self} takes images of {dtype} and shape {batch} x channels x height x width with this gamma, "
+                    f"got {_dtype_and_shape(images)}."
+                )
+        if points is _ABSENT:
+            return None
+        fits = isinstance(points, Tensor) and (points.ndim == 2 or (points.ndim == 3 and len(points) in (1, batch)))
+        if not fits or points.shape[-1] != 2 or points.dtype != dtype:
+            raise InputError(
+                f"{self} takes points of {dtype} and shape n x 2 or {batch} x n x 2 with this gamma, "
+                f"got {_dtype_and_shape(points)}."
+            )
+        points = points if points.ndim == 3 else points[None]
+        if images is not _ABSENT:
+            height, width = images.shape[-2:]
+            if points.shape[1] != height * width:
+                raise InputError(
+                    f"images of {height} x {width} pixels must be sampled at {height * width} points, row by row, got "
+                    f"{points.shape[1]}."
+                )
         return points
 
     def __repr__(self) -> str:
@@ -145,9 +191,9 @@ class Transformation(ABC):
 
 
 def fitted(transformation: Transformation, points: Tensor, target: Tensor, iterations: int = 60) -> Tensor:
-    """The gamma, `1 x dim`, that brings points `n x 2` closest to a target `n x 2`: least squares from the identity.
+    """The gamma, `1 x dim`, that moves points `n x 2` closest to a target `n x 2`, by least squares from the identity.
 
-    Levenberg-Marquardt would be the classic; L-BFGS needs no Jacobian and is in torch.
+    Uses L-BFGS, which needs no Jacobian, unlike Levenberg-Marquardt, and is part of torch.
     """
     gamma = torch.zeros(1, transformation.dim, dtype=points.dtype, device=points.device, requires_grad=True)
     optimiser = torch.optim.LBFGS([gamma], max_iter=iterations, line_search_fn="strong_wolfe", history_size=30)

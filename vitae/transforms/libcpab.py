@@ -1,12 +1,12 @@
-"""To and from the parameters of libcpab (0.1.3 and the original), for those who come from it.
+"""Convert CPAB parameters to and from those of libcpab (0.1.3 and the original).
 
-What differs. libcpab's domain is `[0, 1]^2` and component 0 of its points indexes an image's *rows*: its [2, 4] is two
-cells down and four across, as ours, and its point (a, b) is our (x, y) = (2 b - 1, 2 a - 1). It reads images with
-`align_corners=True`. Its theta are coordinates in a basis of affine maps, one 2 x 3 matrix for each triangle, that
-comes from a singular value decomposition and differs between machines: take the basis from the object that theta
-belongs to, `cpab.get_basis()`. `zero_boundary=True` is our boundary `slip`. With `zero_boundary=False` its fields lie
-in our boundary `free`; they agree inside the square, and outside, where libcpab extrapolates linearly and we hold the
-velocity of the boundary, they do not.
+The differences. libcpab's domain is `[0, 1]^2`, and component 0 of its points indexes the *rows* of an image: its
+tessellation [2, 4] is two cells down and four across, as here, and its point (a, b) is (x, y) = (2 b - 1, 2 a - 1)
+here. It samples images with `align_corners=True`. Its theta is a vector of coordinates in a basis of piecewise-affine
+fields, one 2 x 3 matrix per triangle. The basis comes from a singular value decomposition and differs between machines,
+so use the basis of the object that theta belongs to, `cpab.get_basis()`. `zero_boundary=True` is the boundary `slip`.
+The fields of `zero_boundary=False` are a subset of the boundary `free`; they agree inside the square but not outside,
+where libcpab extrapolates linearly and this package uses the velocity of the nearest boundary point.
 """
 
 from itertools import product
@@ -19,23 +19,23 @@ from vitae.transforms.cpab import CPAB
 
 
 def _triangles(cpab: CPAB) -> Tensor:
-    """Vertex numbers of each triangle, `4 cells x 3`, triangles in libcpab's order."""
+    """The vertex indices of each triangle, `(4 * cells) x 3`, with the triangles in libcpab's order."""
     rows, columns = cpab.tessellation
     triangles = []
     for column, row in product(range(columns), range(rows)):
         centre = (rows + 1) * (columns + 1) + row * columns + column
         corner = row * (columns + 1) + column
-        # libcpab goes around the cell along component 0 first, which is down.
+        # libcpab goes around the cell along component 0 first, which points down.
         around = [corner, corner + columns + 1, corner + columns + 2, corner + 1]
         triangles += [(centre, around[side], around[(side + 1) % 4]) for side in range(4)]
     return torch.tensor(triangles)
 
 
 def _corners(cpab: CPAB) -> tuple[Tensor, Tensor]:
-    """Triangles, and their corners in libcpab's homogeneous coordinates (row, column, 1), `triangles x 3 x 3`."""
+    """The triangles and their corners, `triangles x 3 x 3`, in libcpab's homogeneous coordinates (row, column, 1)."""
     triangles = _triangles(cpab)
-    places = (cpab.vertices.flip(-1) + 1) / 2
-    return triangles, torch.cat([places, torch.ones(len(places), 1, dtype=places.dtype)], dim=1)[triangles]
+    vertices = (cpab.vertices.flip(-1) + 1) / 2
+    return triangles, torch.cat([vertices, torch.ones(len(vertices), 1, dtype=vertices.dtype)], dim=1)[triangles]
 
 
 def _basis(basis, cpab: CPAB) -> Tensor:
@@ -43,16 +43,17 @@ def _basis(basis, cpab: CPAB) -> Tensor:
     rows, columns = cpab.tessellation
     if basis.ndim != 2 or len(basis) != 24 * rows * columns:
         raise InputError(
-            f"the basis of a {rows} x {columns} tessellation has {24 * rows * columns} rows, six for each triangle, "
-            f"got {tuple(basis.shape)}."
+            f"the basis of a {rows} x {columns} tessellation needs {24 * rows * columns} rows, six for each triangle, "
+            f"got shape {tuple(basis.shape)}."
         )
     return basis
 
 
 def orthonormal_basis(cpab: CPAB) -> Tensor:
-    """A basis like libcpab's, `(6 * triangles) x dim`, of all fields of the family, float64.
+    """An orthonormal basis of the family in libcpab's format, `(6 * triangles) x dim`, float64.
 
-    libcpab's own comes from another decomposition; N(0, I) over theta is the same distribution of fields with any.
+    libcpab computes its basis by another decomposition, but N(0, I) over theta gives the same distribution of fields in
+    any orthonormal basis.
     """
     triangles, corners = _corners(cpab)
     at_corners = (cpab.vertex_velocities(torch.eye(cpab.dim, dtype=torch.float64)) / 2).flip(-1)[:, triangles]
@@ -61,19 +62,19 @@ def orthonormal_basis(cpab: CPAB) -> Tensor:
 
 
 def gamma_of_theta(theta: Tensor, basis, cpab: CPAB) -> Tensor:
-    """Our parameters of libcpab's fields, `batch x dim`.
+    """Convert libcpab's parameters to gamma, `batch x dim`.
 
     Args:
-        theta: `batch x d`.
-        basis: libcpab's, `(6 * triangles) x d`.
-        cpab: of the same tessellation, `slip` for `zero_boundary=True` and `free` otherwise.
+        theta: libcpab's parameters, `batch x d`.
+        basis: libcpab's basis, `(6 * triangles) x d`.
+        cpab: the family of the same tessellation, with boundary `slip` for `zero_boundary=True` and `free` otherwise.
 
     Raises:
-        InputError: shapes that do not belong together, or fields that move points across a `slip` boundary.
+        InputError: the shapes do not match, or a field moves points across a `slip` boundary.
     """
     basis = _basis(basis, cpab)
     if theta.ndim != 2 or theta.shape[1] != basis.shape[1]:
-        raise InputError(f"theta of this basis is batch x {basis.shape[1]}, got {tuple(theta.shape)}.")
+        raise InputError(f"theta must have shape batch x {basis.shape[1]} for this basis, got {tuple(theta.shape)}.")
     triangles, corners = _corners(cpab)
     maps = (theta.double() @ basis.T).unflatten(1, (len(triangles), 2, 3))
     # libcpab's components are (row, column) and its square is half as wide as ours.
@@ -82,20 +83,20 @@ def gamma_of_theta(theta: Tensor, basis, cpab: CPAB) -> Tensor:
     velocities[:, triangles.flatten()] = at_corners.flatten(1, 2)
     gamma = cpab.gamma_of(velocities)
     if not torch.allclose(cpab.vertex_velocities(gamma), velocities, atol=1e-6 * (1 + velocities.abs().max())):
-        raise InputError(f"these fields cross the boundary and {cpab} does not: give boundary='free'.")
+        raise InputError(f"these fields cross the boundary, which {cpab} does not allow: use boundary='free'.")
     return gamma.to(theta.dtype)
 
 
 def theta_of_gamma(gamma: Tensor, basis, cpab: CPAB) -> Tensor:
-    """libcpab's parameters of our fields, `batch x d`.
+    """Convert gamma to libcpab's parameters, `batch x d`.
 
     Args:
         gamma: `batch x dim`.
-        basis: libcpab's, `(6 * triangles) x d`, with orthonormal columns as it comes.
+        basis: libcpab's basis, `(6 * triangles) x d`, with orthonormal columns.
         cpab: the family of gamma.
 
     Raises:
-        InputError: shapes that do not belong together, or a field that this basis does not hold.
+        InputError: the shapes do not match, or a field is not in the span of the basis.
     """
     basis = _basis(basis, cpab)
     triangles, corners = _corners(cpab)
@@ -104,6 +105,7 @@ def theta_of_gamma(gamma: Tensor, basis, cpab: CPAB) -> Tensor:
     theta = maps @ basis
     if not torch.allclose(theta @ basis.T, maps, atol=1e-6 * (1 + maps.abs().max())):
         raise InputError(
-            "this basis does not hold these fields: libcpab with zero_boundary=False has fewer of them than ours."
+            "these fields are not in the span of this basis: libcpab with zero_boundary=False has fewer fields than "
+            "boundary='free'."
         )
     return theta.to(gamma.dtype)

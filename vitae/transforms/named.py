@@ -12,22 +12,22 @@ from vitae.transforms.sequential import Sequential
 
 _CPAB = re.compile(r"cpab(?:-([1-9][0-9]{0,2})x([1-9][0-9]{0,2}))?(?:-([1-9][0-9]{0,3})steps)?")
 
-# Name -> what makes one, without arguments.
+# Name -> a function or class that creates the transformation, without arguments.
 TRANSFORMS: Registry[Callable[[], Transformation]] = Registry("transformation")
 
 
 def register_transform(name: str) -> Callable:
-    """Decorator: register a subclass of `Transformation`, or a function that returns one, under a name.
+    """Decorator: register a subclass of `Transformation`, or a function that returns an instance, under a name.
 
     Raises:
-        InputError: the name is taken.
+        InputError: the name is invalid or already registered.
     """
 
-    def registered(make: Callable[[], Transformation]) -> Callable[[], Transformation]:
-        TRANSFORMS.add(name, make, module=make.__module__)
-        return make
+    def register(factory: Callable[[], Transformation]) -> Callable[[], Transformation]:
+        TRANSFORMS.add(name, factory, module=factory.__module__)
+        return factory
 
-    return registered
+    return register
 
 
 register_transform("affine")(Affine)
@@ -35,12 +35,15 @@ register_transform("cpab")(CPAB)
 
 
 def transformation_named(name: str) -> Transformation:
-    """A registered transformation, `cpab-ROWSxCOLUMNS`, or several of them joined by `+`, applied in that order.
+    """Create a transformation from its name.
 
-    `cpab` alone has 2 x 4 cells. `-STEPSsteps` at its end fixes the number of integration steps.
+    Args:
+        name: a registered name, `cpab-ROWSxCOLUMNS` for a CPAB mesh of that size (`cpab` has 2 x 4 cells), or several
+            of these joined by `+` and applied in that order. The suffix `-STEPSsteps` of a CPAB name fixes the number
+            of integration steps, as in `cpab-4x4-12steps`.
 
     Raises:
-        InputError: there is no such name.
+        InputError: the name is unknown, or its registered function does not return a `Transformation`.
     """
     parts = [_single(part) for part in str(name).split("+")]
     return parts[0] if len(parts) == 1 else Sequential(*parts)
@@ -48,12 +51,15 @@ def transformation_named(name: str) -> Transformation:
 
 def _single(name: str) -> Transformation:
     if name in TRANSFORMS:
-        made = TRANSFORMS[name]()
-        if not isinstance(made, Transformation):
-            raise InputError(f"the transformation {name} must be a vitae.transforms.Transformation.")
-        return made
-    if found := _CPAB.fullmatch(name):
-        rows, columns, steps = (int(number) if number else None for number in found.groups())
+        transformation = TRANSFORMS[name]()
+        if not isinstance(transformation, Transformation):
+            raise InputError(
+                f"the function registered as transformation '{name}' must return a vitae.transforms.Transformation, "
+                f"got {type(transformation).__name__}."
+            )
+        return transformation
+    if match := _CPAB.fullmatch(name):
+        rows, columns, steps = (int(number) if number else None for number in match.groups())
         return CPAB((rows, columns), steps=steps) if rows else CPAB(steps=steps)
     known = [*TRANSFORMS, "cpab-ROWSxCOLUMNS such as cpab-4x4", "cpab-4x4-12steps", "several joined by '+'"]
     return TRANSFORMS[require_known("transformation", name, known)]()

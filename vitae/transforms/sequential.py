@@ -1,4 +1,4 @@
-"""TODO transforms.sequential."""
+"""Compositions of transformations, such as an affine map followed by a CPAB deformation."""
 
 import torch
 from torch import Tensor
@@ -8,14 +8,23 @@ from vitae.transforms.base import Transformation
 
 
 class Sequential(Transformation):
-    """Several transformations, one after the other; gamma is their parameters side by side.
+    """Several transformations applied in the given order; gamma is the concatenation of their parameters.
 
-    The inverse undoes them in reverse order: (T_2 T_1)^-1 = T_1^-1 T_2^-1, so negating gamma alone would not do.
+    The inverse applies the inverses in reverse order, (T_2 T_1)^-1 = T_1^-1 T_2^-1; negating gamma is not enough.
+
+    Raises:
+        InputError: there are no parts, or a part is not a `Transformation`.
     """
 
     def __init__(self, *parts: Transformation):
         if not parts:
             raise InputError("Sequential needs at least one transformation.")
+        for number, part in enumerate(parts, 1):
+            if not isinstance(part, Transformation):
+                raise InputError(
+                    f"Sequential takes transformations, as in Sequential(Affine(), CPAB()), but argument {number} is "
+                    f"{part!r:.60}."
+                )
         self.parts = parts
         self.dim = sum(part.dim for part in parts)
 
@@ -24,21 +33,20 @@ class Sequential(Transformation):
         return torch.block_diag(*(part.generators for part in self.parts))
 
     def apply(self, gamma: Tensor, points: Tensor, *, inverse: bool = False) -> Tensor:
-        self.check(gamma)
-        for part, own in self._pairs(gamma, inverse):
-            points = part.apply(own, points, inverse=inverse)
+        points = self.check(gamma, points=points)
+        for part, part_gamma in self._in_order(gamma, inverse):
+            points = part.apply(part_gamma, points, inverse=inverse)
         return points
 
     def sample(self, images: Tensor, gamma: Tensor, points: Tensor, *, inverse: bool = False) -> Tensor:
-        points = self.check_sample(images, gamma, points)
-        pairs = self._pairs(gamma, inverse)
-        for part, own in pairs[:-1]:
-            points = part.apply(own, points, inverse=inverse)
-        part, own = pairs[-1]
-        return part.sample(images, own, points, inverse=inverse)
+        points = self.check(gamma, points=points, images=images)
+        *first, (last, last_gamma) = self._in_order(gamma, inverse)
+        for part, part_gamma in first:
+            points = part.apply(part_gamma, points, inverse=inverse)
+        return last.sample(images, last_gamma, points, inverse=inverse)
 
-    def _pairs(self, gamma: Tensor, inverse: bool) -> list[tuple[Transformation, Tensor]]:
-        """Parts and their parameters in the order in which they move a point."""
+    def _in_order(self, gamma: Tensor, inverse: bool) -> list[tuple[Transformation, Tensor]]:
+        """The parts and their parameters, in the order in which they move a point."""
         pairs = list(zip(self.parts, gamma.split([part.dim for part in self.parts], dim=1), strict=True))
         return pairs[::-1] if inverse else pairs
 

@@ -1,6 +1,6 @@
 """Bodies from thin to thick in four poses: a skinned mesh seen from the front, grey on black.
 
-The same code poses and draws the open body that comes with the package and a user's own SMPL model.
+The same code poses and draws the bundled open body and a user's SMPL model.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from vitae.support.jit import compiled
 
 ASSET = Path(__file__).with_name("assets") / "body.npz"
 
-# Angles of arms and legs in degrees from straight down, in the plane that faces the viewer.
+# (arm, leg) angles in degrees from straight down, in the frontal plane.
 POSES = {
     "arms up, limbs tight": (170.0, 4.0),
     "arms up, limbs wide": (132.0, 17.0),
@@ -22,32 +22,32 @@ POSES = {
     "arms down, limbs wide": (48.0, 17.0),
 }
 
-# The parts that move as one, each with the joint that it turns about, left side first.
-_OF_A_SIDE = ("clavicle", "upperarm", "lowerarm", "upperleg", "lowerleg")
-GROUPS = ("body", *(f"{part}.{side}" for side in "LR" for part in _OF_A_SIDE))
-_JOINTS_OF_A_SIDE = ("clavicle", "upperarm", "lowerarm", "wrist", "upperleg", "lowerleg", "foot")
-JOINTS = tuple(f"{joint}.{side}" for side in "LR" for joint in _JOINTS_OF_A_SIDE)
+# Rigid parts: the trunk ("body"), then the parts of the left and of the right side.
+_SIDE_PARTS = ("clavicle", "upperarm", "lowerarm", "upperleg", "lowerleg")
+GROUPS = ("body", *(f"{part}.{side}" for side in "LR" for part in _SIDE_PARTS))
+_SIDE_JOINTS = ("clavicle", "upperarm", "lowerarm", "wrist", "upperleg", "lowerleg", "foot")
+JOINTS = tuple(f"{joint}.{side}" for side in "LR" for joint in _SIDE_JOINTS)
 
-SAMPLES = 2  # a pixel, along each side
+SAMPLES = 2  # per pixel, along each side
 _LIGHT = np.array([0.30, -0.85, 0.43]) / np.sqrt(0.30**2 + 0.85**2 + 0.43**2)
 _AMBIENT = 0.28
-_MARGIN = 1.04
+_MARGIN = 1.04  # window size relative to the extent of all poses
 
 
 @dataclass(frozen=True)
 class Body:
-    """A mesh with a skeleton, at two or more shapes; between them it is linear, and beyond them too.
+    """A mesh with a skeleton, given at two or more shapes and interpolated or extrapolated linearly.
 
-    Lengths are metres; x points to the body's left, y to its back, z up.
+    Lengths are in metres; x points to the body's left, y to its back, z up.
 
     Attributes:
-        anchors: the shapes, ascending.
-        vertices: `anchors x vertices x 3`, at rest.
+        anchors: the given shapes, ascending; `anchors`.
+        vertices: rest positions at each shape; `anchors x vertices x 3`.
         joints: `anchors x 14 x 3`, in the order of `JOINTS`.
-        weights: how much each vertex follows each of `GROUPS`; `vertices x 11`.
-        faces: `faces x 3`, counter-clockwise seen from outside.
-        correctives: what the rotation of each group against its parent, less the identity, adds to the vertices at
-            rest; `vertices x 3 x 10 x 3 x 3`, or `0 x 3 x 10 x 3 x 3` for none.
+        weights: skinning weights of each vertex for `GROUPS`; `vertices x 11`.
+        faces: vertex indices, counter-clockwise seen from outside; `faces x 3`.
+        correctives: pose correctives, which map R - I of each group (R its rotation relative to its parent) to offsets
+            of the rest positions; `vertices x 3 x 10 x 3 x 3`, or `0 x 3 x 10 x 3 x 3` without correctives.
     """
 
     anchors: np.ndarray
@@ -58,39 +58,40 @@ class Body:
     correctives: np.ndarray
 
     def posed(self, shape: float, arm: float, leg: float) -> np.ndarray:
-        """The mesh in one pose.
+        """The vertices in a pose.
 
         Args:
             shape: on the scale of `anchors`, thin to thick.
-            arm, leg: degrees from straight down, to the sides.
+            arm, leg: degrees from straight down, away from the body.
 
         Returns:
             `vertices x 3`, metres.
         """
-        return _pose(*_mix(self.anchors, self.vertices, self.joints, shape), self.weights, self.correctives, arm, leg)
+        vertices, joints = _interpolate(self.anchors, self.vertices, self.joints, shape)
+        return _pose(vertices, joints, self.weights, self.correctives, arm, leg)
 
     @cached_property
     def window(self) -> tuple[float, float, float]:
-        """Height and width of the smallest window that holds all poses and anchors, and its centre's height; metres."""
+        """(height, width, height of the centre) of the smallest window that fits all poses and anchors; metres."""
         corners = np.concatenate([self.posed(shape, *pose) for shape in self.anchors for pose in POSES.values()])
         top, bottom = corners[:, 2].max(), corners[:, 2].min()
         return _MARGIN * (top - bottom), _MARGIN * 2 * np.abs(corners[:, 0]).max(), (top + bottom) / 2
 
     def draw(self, shape: float, arm: float, leg: float, image: np.ndarray) -> None:
-        """Fill one image: Lambert shading, no perspective, the camera always at one place.
+        """Draw one image, with Lambert shading, orthographic projection and a fixed camera.
 
         Args:
             shape, arm, leg: see `posed`.
-            image: uint8, `height x width`, to be filled.
+            image: uint8, `height x width`; overwritten.
         """
         vertices = self.posed(shape, arm, leg)
         light = _AMBIENT + (1 - _AMBIENT) * np.maximum(_dot(vertex_normals(vertices, self.faces), _LIGHT), 0)
         height, width = image.shape
         window_height, window_width, centre = self.window
-        samples_a_metre = SAMPLES * min(height / window_height, width / window_width)
+        samples_per_metre = SAMPLES * min(height / window_height, width / window_width)
         screen = np.empty_like(vertices)
-        screen[:, 0] = SAMPLES * width / 2 + vertices[:, 0] * samples_a_metre
-        screen[:, 1] = SAMPLES * height / 2 - (vertices[:, 2] - centre) * samples_a_metre
+        screen[:, 0] = SAMPLES * width / 2 + vertices[:, 0] * samples_per_metre
+        screen[:, 1] = SAMPLES * height / 2 - (vertices[:, 2] - centre) * samples_per_metre
         screen[:, 2] = vertices[:, 1]
         seen, weights = rasterize(screen, self.faces, SAMPLES * height, SAMPLES * width)
         shade_grey(seen, weights, self.faces, light, SAMPLES, image)
@@ -98,7 +99,7 @@ class Body:
 
 @cache
 def open_body() -> Body:
-    """The body that comes with the package; its shape is MakeHuman's weight, 0 to 1 and a little beyond."""
+    """The bundled body; its shape is MakeHuman's weight, 0 to 1, extrapolated to 1.25 in the dataset."""
     with np.load(ASSET) as asset:
         return Body(
             asset["anchors"].astype(float),
@@ -111,21 +112,23 @@ def open_body() -> Body:
 
 
 def volume(vertices: np.ndarray, faces: np.ndarray) -> float:
-    """What a closed mesh encloses, in the cube of its unit: the sum of signed tetrahedra to the origin."""
+    """The volume of a closed mesh, in cubed units of its vertices: the sum of signed tetrahedra to the origin."""
     a, b, c = (vertices[faces[:, corner]] for corner in range(3))
     return float(np.sum(a * np.cross(b, c)) / 6)
 
 
 def _dot(vectors: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    # Not a matrix product, whose last bits differ from library to library.
+    # Not a matrix product: its last bits differ between BLAS libraries.
     return vectors[:, 0] * direction[0] + vectors[:, 1] * direction[1] + vectors[:, 2] * direction[2]
 
 
-def _mix(anchors: np.ndarray, vertices: np.ndarray, joints: np.ndarray, shape: float) -> tuple[np.ndarray, np.ndarray]:
+def _interpolate(
+    anchors: np.ndarray, vertices: np.ndarray, joints: np.ndarray, shape: float
+) -> tuple[np.ndarray, np.ndarray]:
     after = int(np.clip(np.searchsorted(anchors, shape), 1, len(anchors) - 1))
     before = after - 1
-    part = (shape - anchors[before]) / (anchors[after] - anchors[before])
-    return tuple(at[before] + (at[after] - at[before]) * part for at in (vertices, joints))
+    fraction = (shape - anchors[before]) / (anchors[after] - anchors[before])
+    return tuple(at[before] + (at[after] - at[before]) * fraction for at in (vertices, joints))
 
 
 @compiled
@@ -136,8 +139,8 @@ def _product(a, b, result):
 
 
 @compiled
-def _turn_to_side(angle, result):
-    """Rotation about the y axis that carries z to x."""
+def _rotate_to_side(angle, result):
+    """Rotation about the y axis, from z towards x."""
     cos, sin = np.cos(angle), np.sin(angle)
     result[:] = 0
     result[0, 0] = result[2, 2] = cos
@@ -148,12 +151,12 @@ def _turn_to_side(angle, result):
 
 @compiled
 def _aim(start, end, angle, side, result):
-    """Rotation that carries a bone into the frontal plane, at an angle from straight down towards its side."""
+    """Rotation that brings a bone into the frontal plane, at an angle from straight down towards its side."""
     bone = end - start
     x, y, z = bone / np.sqrt(bone[0] ** 2 + bone[1] ** 2 + bone[2] ** 2)
     length = np.sqrt(x * x + z * z)
     fx, fz = x / length, z / length
-    # First the shortest rotation into the plane: about the axis bone x flat, by Rodrigues' formula.
+    # First the shortest rotation into the plane, about the axis bone x projected bone, by Rodrigues' formula.
     ax, ay, az = y * fz, z * fx - x * fz, -y * fx
     cross = np.array([[0.0, -az, ay], [az, 0.0, -ax], [-ay, ax, 0.0]])
     squared, flatten, turn = np.empty((3, 3)), np.empty((3, 3)), np.empty((3, 3))
@@ -161,48 +164,48 @@ def _aim(start, end, angle, side, result):
     flatten[:] = cross + squared / (1 + x * fx + z * fz)
     for i in range(3):
         flatten[i, i] += 1
-    _turn_to_side((np.arctan2(side * fx, -fz) - angle) * side, turn)
+    _rotate_to_side((np.arctan2(side * fx, -fz) - angle) * side, turn)
     _product(turn, flatten, result)
 
 
 @compiled
-def _put(rotations, shifts, group, parent, pivot):
-    """A group's shift: where its pivot goes is for its parent to say."""
+def _attach(rotations, shifts, group, parent, pivot):
+    """Set the shift of a group so that its pivot moves with the parent."""
     for i in range(3):
-        carried = shifts[parent, i]
-        kept = 0.0
+        moved_pivot = shifts[parent, i]
+        rotated_pivot = 0.0
         for j in range(3):
-            carried += rotations[parent, i, j] * pivot[j]
-            kept += rotations[group, i, j] * pivot[j]
-        shifts[group, i] = carried - kept
+            moved_pivot += rotations[parent, i, j] * pivot[j]
+            rotated_pivot += rotations[group, i, j] * pivot[j]
+        shifts[group, i] = moved_pivot - rotated_pivot
 
 
 @compiled
 def _pose(vertices, joints, weights, correctives, arm, leg):
-    """Linear blend skinning: each vertex moves as its groups do, blended."""
+    """Linear blend skinning, with the pose correctives added at rest."""
     groups = weights.shape[1]
     rotations, shifts = np.zeros((groups, 3, 3)), np.zeros((groups, 3))
     parents = np.zeros(groups, np.int64)
     for i in range(3):
         rotations[0, i, i] = 1
     arm_angle, leg_angle = np.radians(arm), np.radians(leg)
-    # Raising an arm beyond 45 degrees lifts the shoulder with it.
+    # Raising an arm beyond 45 degrees also lifts the shoulder.
     lift = np.radians(max(arm - 45, 0.0) * 0.18)
     for side in range(2):
         sign = 1.0 - 2 * side
         group, joint = 1 + 5 * side, 7 * side
         clavicle, upperarm, lowerarm, upperleg, lowerleg = group, group + 1, group + 2, group + 3, group + 4
         parents[upperarm], parents[lowerarm], parents[lowerleg] = clavicle, upperarm, upperleg
-        _turn_to_side(-sign * lift, rotations[clavicle])
+        _rotate_to_side(-sign * lift, rotations[clavicle])
         _aim(joints[joint + 1], joints[joint + 2], arm_angle, sign, rotations[upperarm])
         _aim(joints[joint + 2], joints[joint + 3], arm_angle, sign, rotations[lowerarm])
         _aim(joints[joint + 4], joints[joint + 5], leg_angle, sign, rotations[upperleg])
         _aim(joints[joint + 5], joints[joint + 6], leg_angle, sign, rotations[lowerleg])
-        _put(rotations, shifts, clavicle, 0, joints[joint])
-        _put(rotations, shifts, upperarm, clavicle, joints[joint + 1])
-        _put(rotations, shifts, lowerarm, upperarm, joints[joint + 2])
-        _put(rotations, shifts, upperleg, 0, joints[joint + 4])
-        _put(rotations, shifts, lowerleg, upperleg, joints[joint + 5])
+        _attach(rotations, shifts, clavicle, 0, joints[joint])
+        _attach(rotations, shifts, upperarm, clavicle, joints[joint + 1])
+        _attach(rotations, shifts, lowerarm, upperarm, joints[joint + 2])
+        _attach(rotations, shifts, upperleg, 0, joints[joint + 4])
+        _attach(rotations, shifts, lowerleg, upperleg, joints[joint + 5])
 
     bends = np.empty((groups - 1, 3, 3))
     for group in range(1, groups):
@@ -216,12 +219,12 @@ def _pose(vertices, joints, weights, correctives, arm, leg):
         at_rest[:] = vertices[vertex]
         if len(correctives):
             for i in range(3):
-                added = 0.0
+                offset = 0.0
                 for group in range(groups - 1):
                     for j in range(3):
                         for k in range(3):
-                            added += correctives[vertex, i, group, j, k] * bends[group, j, k]
-                at_rest[i] += added
+                            offset += correctives[vertex, i, group, j, k] * bends[group, j, k]
+                at_rest[i] += offset
         blend[:] = 0
         for group in range(groups):
             weight = weights[vertex, group]

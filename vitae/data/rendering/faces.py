@@ -1,7 +1,7 @@
-"""Synthetic faces: a MakeHuman head with known factors, lit, in colour.
+"""Synthetic faces: a MakeHuman head with 18 known factors, lit, in colour.
 
-Not photographs and not meant to pass for them: hair is a helmet with a curtain, there are no teeth, clothes or rooms.
-What they have is what CelebA lacks: every number that made them.
+They are not photorealistic: hair is a cap with a curtain, the background is a gradient, and there are no teeth or
+clothes. Unlike CelebA, they have all ground-truth factors.
 """
 
 import colorsys
@@ -16,7 +16,7 @@ from vitae.support.jit import compiled
 
 ASSET = Path(__file__).with_name("assets") / "face.npz"
 
-# sRGB. Skin and background are continuous, hair and eyes are one of these.
+# Colours in sRGB, 0 to 1. Skin is interpolated between these, hair and iris have one of these.
 _SKIN = np.array(
     [
         [0.93, 0.77, 0.68],
@@ -43,8 +43,8 @@ IRIS = {
 }
 GENDERS = ("female", "male")
 
-# The continuous factors and their ranges: angles in degrees, dx and dy in pixels of an image 64 pixels wide, the
-# background's hue from red to violet, others in units of the mesh's own shapes.
+# Ranges of the continuous factors: angles in degrees, dx and dy in pixels at a width of 64, the background's hue from
+# red to violet, the others as weights of the mesh's blend shapes.
 RANGES = {
     "width": (-1.0, 1.0),
     "dx": (-5.0, 5.0),
@@ -69,77 +69,78 @@ FACTORS = (
     *("smile", "jaw", "gender", "age", "weight", "light", "background"),
 )
 
-SAMPLES = 2  # a pixel, along each side
-# Below this length hair is short and grows in volume, above it a curtain grows downwards.
-_SHORT = 0.3
-_LONGEST = 0.45  # in the asset's units: to a little below the picture's lower edge
-# The camera, in metres: how wide its window is at the face, at which height, from how far.
+SAMPLES = 2  # per pixel, along each side
+# Up to this length hair grows in volume; beyond it, a curtain grows downwards.
+_SHORT_HAIR = 0.3
+_MAX_CURTAIN = 0.45  # weight of the curtain's blend shape; reaches slightly below the image
+# The camera, in metres: width of its window at the face, height of the window's centre, distance to the face.
 _WINDOW, _CENTRE, _DISTANCE = 0.27, 0.882, 1.3
-_PIVOT = np.array([0.0, -0.06, 0.86])
+_PIVOT = np.array([0.0, -0.06, 0.86])  # of the head's rotation, in metres
 _WHITE_OF_EYE, _MOUTH = (0.93, 0.92, 0.90), (0.28, 0.08, 0.08)
 _MATERIALS = 6  # skin, lips, hair, brows, inside of the mouth, eyes
-_CURTAIN = 3  # the part of the asset that is long hair's outside; the next one is its inside
+_EYES_PART = 1  # part of the asset: the eyes
+_CURTAIN_PART = 3  # part of the asset: the outside of the curtain of long hair; part 4 is its inside
 
 
 @dataclass(frozen=True)
 class Head:
-    """The mesh: x to the head's left, y to its back, z up, in metres.
+    """The mesh of the head, in metres; x points to the head's left, y to its back, z up.
 
     Attributes:
-        base: `vertices x 3`.
-        shapes: name -> what one unit of it adds to the vertices; `vertices x 3`.
-        faces: `faces x 3`: the head's, then the outside of the curtain of long hair, then its inside.
-        bare: how many of the faces are the head's.
-        outside: how many are not the inside's.
-        materials: `vertices x 6`, how much of each material.
-        eye: `vertices x 2`, place on the eyeball in its radii.
-        volume: what short hair adds to the scalp; `vertices x 3`.
-        occlusion: `vertices`, the part of the sky that is seen.
+        base: vertex positions; `vertices x 3`.
+        shapes: blend shapes, name -> offsets of the vertices; `vertices x 3`.
+        faces: vertex indices: the head, then the outside of the curtain of long hair, then its inside; `faces x 3`.
+        head_faces: number of faces of the head.
+        outside_faces: number of faces of the head and the curtain's outside.
+        materials: fraction of each material; `vertices x 6`.
+        eye: position on the eyeball, in its radii; `vertices x 2`.
+        short_hair: offsets of the scalp at the full volume of short hair; `vertices x 3`.
+        occlusion: visible fraction of the sky, for ambient light; `vertices`.
         eyes: indices of the eyes' vertices.
     """
 
     base: np.ndarray
     shapes: dict[str, np.ndarray]
     faces: np.ndarray
-    bare: int
-    outside: int
+    head_faces: int
+    outside_faces: int
     materials: np.ndarray
     eye: np.ndarray
-    volume: np.ndarray
+    short_hair: np.ndarray
     occlusion: np.ndarray
     eyes: np.ndarray
 
 
 @cache
 def head() -> Head:
-    """The head that comes with the package."""
+    """The bundled head."""
     with np.load(ASSET) as asset:
         part, faces = asset["part"], asset["faces"].astype(np.int32)
         return Head(
             asset["base"].astype(float),
             dict(zip(asset["names"].tolist(), asset["basis"].astype(float), strict=True)),
             faces,
-            int((part < _CURTAIN).sum()),
-            int((part <= _CURTAIN).sum()),
+            int((part < _CURTAIN_PART).sum()),
+            int((part <= _CURTAIN_PART).sum()),
             asset["mat"].astype(float)[:, :_MATERIALS],
             asset["eye"].astype(float),
             asset["hair"].astype(float),
             asset["ao"].astype(float),
-            np.unique(faces[part == 1]),
+            np.unique(faces[part == _EYES_PART]),
         )
 
 
 def _skin(tone: float) -> np.ndarray:
-    place = min(max(tone, 0.0), 1.0) * (len(_SKIN) - 1)
-    before = min(int(place), len(_SKIN) - 2)
-    return _SKIN[before] + (_SKIN[before + 1] - _SKIN[before]) * (place - before)
+    position = min(max(tone, 0.0), 1.0) * (len(_SKIN) - 1)
+    before = min(int(position), len(_SKIN) - 2)
+    return _SKIN[before] + (_SKIN[before + 1] - _SKIN[before]) * (position - before)
 
 
 def _vertices(mesh: Head, value: dict[str, float]) -> np.ndarray:
-    """The head of these factors, before it turns, its eyes at one place as in aligned photographs."""
+    """The vertices before rotation, with the eyes at a fixed position as in aligned photographs."""
     female = value["gender"] == GENDERS.index("female")
     length = value["hair_length"]
-    vertices = mesh.base + min(length / _SHORT, 1) * mesh.volume
+    vertices = mesh.base + min(length / _SHORT_HAIR, 1) * mesh.short_hair
     for shape, amount in (
         ("head-scale-horiz-incr", value["width"]),
         ("female", female),
@@ -150,20 +151,20 @@ def _vertices(mesh: Head, value: dict[str, float]) -> np.ndarray:
         ("smile", value["smile"]),
         ("squint", 0.3 * value["smile"]),
         ("jawOpen", value["jaw"]),
-        ("hair_len", _LONGEST * max(length - _SHORT, 0) / (1 - _SHORT)),
+        ("hair_len", _MAX_CURTAIN * max(length - _SHORT_HAIR, 0) / (1 - _SHORT_HAIR)),
     ):
         vertices += float(amount) * mesh.shapes[shape]
     return vertices + (mesh.base[mesh.eyes].mean(0) - vertices[mesh.eyes].mean(0))
 
 
-def _turned(vectors: np.ndarray, yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """Yaw about the vertical, then pitch about the axis from ear to ear, then roll in the picture (degrees)."""
+def _rotate(vectors: np.ndarray, yaw: float, pitch: float, roll: float) -> np.ndarray:
+    """Rotate by yaw (about the vertical axis), then pitch (the axis through the ears), then roll (the view axis)."""
     x, y, z = vectors.T
-    for angle, turn in ((yaw, "xy"), (pitch, "yz"), (roll, "zx")):
+    for angle, plane in ((yaw, "xy"), (pitch, "yz"), (roll, "zx")):
         cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-        if turn == "xy":
+        if plane == "xy":
             x, y = cos * x - sin * y, sin * x + cos * y
-        elif turn == "yz":
+        elif plane == "yz":
             y, z = cos * y - sin * z, sin * y + cos * z
         else:
             z, x = cos * z - sin * x, sin * z + cos * x
@@ -171,25 +172,25 @@ def _turned(vectors: np.ndarray, yaw: float, pitch: float, roll: float) -> np.nd
 
 
 def draw(factors: np.ndarray, image: np.ndarray) -> None:
-    """Fill one image.
+    """Draw one face.
 
     Args:
-        factors: float64, in the order of `FACTORS`; classes by their position.
-        image: uint8, `3 x height x width`, to be filled.
+        factors: float64, in the order of `FACTORS`; classes as indices into `CLASSES`.
+        image: uint8, `3 x height x width`; overwritten.
     """
     mesh = head()
     value = dict(zip(FACTORS, factors.tolist(), strict=True))
     height, width = image.shape[1:]
-    faces = mesh.faces if value["hair_length"] > _SHORT else mesh.faces[: mesh.bare]
+    faces = mesh.faces if value["hair_length"] > _SHORT_HAIR else mesh.faces[: mesh.head_faces]
     vertices = _vertices(mesh, value)
     angles = value["yaw"], value["pitch"], value["roll"]
-    normals = _turned(vertex_normals(vertices, mesh.faces[: mesh.outside]), *angles)
-    vertices = _turned(vertices - _PIVOT, *angles) + _PIVOT
-    samples_a_metre = SAMPLES * width / _WINDOW * value["scale"] * _DISTANCE / (_DISTANCE + vertices[:, 1] + 0.10)
-    a_pixel = SAMPLES * width / 64
+    normals = _rotate(vertex_normals(vertices, mesh.faces[: mesh.outside_faces]), *angles)
+    vertices = _rotate(vertices - _PIVOT, *angles) + _PIVOT
+    samples_per_metre = SAMPLES * width / _WINDOW * value["scale"] * _DISTANCE / (_DISTANCE + vertices[:, 1] + 0.10)
+    shift_unit = SAMPLES * width / 64  # samples per pixel of an image 64 pixels wide
     screen = np.empty_like(vertices)
-    screen[:, 0] = SAMPLES * width / 2 + vertices[:, 0] * samples_a_metre + value["dx"] * a_pixel
-    screen[:, 1] = SAMPLES * height / 2 - (vertices[:, 2] - _CENTRE) * samples_a_metre + value["dy"] * a_pixel
+    screen[:, 0] = SAMPLES * width / 2 + vertices[:, 0] * samples_per_metre + value["dx"] * shift_unit
+    screen[:, 1] = SAMPLES * height / 2 - (vertices[:, 2] - _CENTRE) * samples_per_metre + value["dy"] * shift_unit
     screen[:, 2] = vertices[:, 1]
     seen, weights = rasterize(screen, faces, SAMPLES * height, SAMPLES * width)
 
@@ -210,7 +211,7 @@ def _step(low, high, value):
 
 @compiled
 def _shade(seen, weights, faces, normals, materials, eye, occlusion, palette, top, light, image):
-    """Diffuse light with ambient occlusion and a highlight, at every sample; samples averaged to pixels."""
+    """Shade each sample (diffuse light, ambient occlusion, a specular highlight) and average the samples of a pixel."""
     height, width = image.shape[1:]
     half = light + np.array([0.0, -1.0, 0.0])
     half /= np.sqrt(half[0] ** 2 + half[1] ** 2 + half[2] ** 2)
@@ -251,11 +252,11 @@ def _shade(seen, weights, faces, normals, materials, eye, occlusion, palette, to
                         for material in range(5):
                             colour[channel] += blend[material] * palette[material, channel]
                     facing = normal[0] * light[0] + normal[1] * light[1] + normal[2] * light[2]
-                    mirrored = max(normal[0] * half[0] + normal[1] * half[1] + normal[2] * half[2], 0.0)
+                    specular = max(normal[0] * half[0] + normal[1] * half[1] + normal[2] * half[2], 0.0)
                     diffuse = 0.32 * open_sky + 0.74 * max(0.75 * facing + 0.25, 0.0) * (0.35 + 0.65 * open_sky)
                     shine = 0.07 * (blend[0] + blend[1]) + 0.10 * blend[2] + 0.25 * blend[5]
                     for channel in range(3):
-                        total[channel] += colour[channel] * diffuse + mirrored**24 * shine * open_sky
+                        total[channel] += colour[channel] * diffuse + specular**24 * shine * open_sky
             for channel in range(3):
                 mean = total[channel] / (SAMPLES * SAMPLES)
                 image[channel, row, column] = np.uint8(np.floor(min(max(mean, 0.0), 1.0) * 255 + 0.5))

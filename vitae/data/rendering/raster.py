@@ -1,6 +1,6 @@
 """A z-buffer rasteriser: triangles to samples, one image at a time.
 
-Deterministic: triangles are drawn in their order, and of two at one depth the first stays.
+It is deterministic: triangles are drawn in order, and of two at the same depth the first wins.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from vitae.support.jit import compiled
 
 @compiled
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """Unit normals, the mean of the adjacent faces' weighted by area; `vertices x 3`."""
+    """Unit normals, averaged over the adjacent faces with their areas as weights; `vertices x 3`."""
     normals = np.zeros_like(vertices)
     for face in range(len(faces)):
         i, j, k = faces[face]
@@ -33,16 +33,16 @@ def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 @compiled
 def rasterize(screen: np.ndarray, faces: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which triangle every sample sees.
+    """Find the visible triangle at each sample.
 
     Args:
-        screen: `vertices x 3`: samples to the right, samples down, depth (smaller is nearer).
-        faces: `faces x 3`, counter-clockwise where they are seen from outside; others are not drawn.
+        screen: projected vertices: samples to the right, samples down, depth (smaller is nearer); `vertices x 3`.
+        faces: vertex indices, counter-clockwise seen from outside; back faces are not drawn; `faces x 3`.
         height, width: in samples.
 
     Returns:
-        `height x width` indices of faces, -1 for none, and `height x width x 2` barycentric weights of each face's
-        second and third corner.
+        The index of the visible face, -1 for none, `height x width`; and the barycentric weights of its second and
+        third corner, `height x width x 2`.
     """
     nearest = np.full((height, width), np.inf)
     seen = np.full((height, width), -1, np.int32)
@@ -80,12 +80,14 @@ def rasterize(screen: np.ndarray, faces: np.ndarray, height: int, width: int) ->
 def shade_grey(
     seen: np.ndarray, weights: np.ndarray, faces: np.ndarray, light: np.ndarray, samples: int, image: np.ndarray
 ) -> None:
-    """Fill a grey image on black: the light of each pixel's samples, interpolated between vertices, averaged.
+    """Draw a grey image on black: interpolate the light between vertices, then average the samples of each pixel.
 
     Args:
-        light: `vertices`, in [0, 1].
-        samples: samples a pixel along each side.
-        image: uint8, `height x width`, to be filled.
+        seen, weights: from `rasterize`.
+        faces: vertex indices; `faces x 3`.
+        light: brightness of each vertex in [0, 1]; `vertices`.
+        samples: samples per pixel, along each side.
+        image: uint8, `height x width`; overwritten.
     """
     for row in range(image.shape[0]):
         for column in range(image.shape[1]):

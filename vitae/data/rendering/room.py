@@ -1,8 +1,8 @@
-"""3D Shapes, cast by our own rays: an object in the middle of a room with a coloured floor and coloured walls.
+"""A ray tracer for scenes like those of 3D Shapes: an object in a room with a coloured floor and coloured walls.
 
-Colours change neither geometry nor shading, so an image is a sum of five masks, each with its colour: sky, floor,
-wall, object and highlight. The 480 geometries (scale, shape, orientation) are cast once, images are mixed from them.
-The constants were fitted to published images by eye and by least squares; the book's page shows both.
+Hues affect neither geometry nor shading, so an image is a sum of five masks (sky, floor, wall, object, highlight), each
+multiplied by its colour. The masks of all 480 combinations of scale, shape and orientation are traced once. The
+constants were fitted to published images by eye and by least squares; the book's page on 3D Shapes compares them.
 """
 
 import colorsys
@@ -21,13 +21,13 @@ SCALES = tuple(0.75 + 0.5 * i / 7 for i in range(8))
 ORIENTATIONS = tuple(-30 + 60 * i / 14 for i in range(15))  # degrees
 
 SIDE = 64
-_SAMPLES = 3  # rays a pixel, along each side
-# Lengths in object heights: the camera's distance and height, half the room's side, the walls' height.
+_SAMPLES = 3  # rays per pixel, along each side
+# In heights of the object at scale 1: camera distance, camera height, half the side of the room, height of the walls.
 _DISTANCE, _HEIGHT, _HALF_ROOM, _WALL = 3.3, 1.2, 3.65, 2.38
 _FOCAL, _HORIZON = 1.0725, 0.455  # focal length and horizon in image sides
-_CUBE = 0.43  # half the cube's side; the other shapes have radius 0.5
+_CUBE = 0.43  # half the side of the cube; the other shapes have radius 0.5
 _LIGHT = np.array([-0.34, -0.30, 1.0]) / math.sqrt(0.34**2 + 0.30**2 + 1)
-_FAR = 1e30
+_FAR = 1e30  # ray parameter of a ray that hits nothing
 _SKY = (154 / 255, 226 / 255, 250 / 255)
 _MASKS = 5
 
@@ -99,7 +99,7 @@ def _hit_cube(origin, ray, half, nearest, normal):
 
 @compiled
 def _hit_object(origin, ray, shape, scale, normal):
-    """Where a ray meets the object, which stands on the floor: the ray's parameter, `_FAR` if nowhere."""
+    """The ray parameter at which a ray hits the object, which stands on the floor; `_FAR` if it misses."""
     radius = 0.5 * scale
     nearest = _FAR
     if shape == 0:
@@ -115,11 +115,11 @@ def _hit_object(origin, ray, shape, scale, normal):
 
 
 @compiled
-def _cast(shape, scale, angle, masks):
-    """Fill `side x side x 5`: how much of each colour's mask a pixel has."""
+def _trace(shape, scale, angle, masks):
+    """Compute the five masks of one geometry; `masks` is `side x side x 5` and overwritten."""
     side = masks.shape[0]
     cos, sin = np.cos(angle), np.sin(angle)
-    # The camera moves around the room: x' = cos x - sin y.
+    # The camera orbits the room: x' = cos x - sin y.
     origin = np.array([sin * _DISTANCE, -cos * _DISTANCE, _HEIGHT])
     light = np.array([cos * _LIGHT[0] - sin * _LIGHT[1], sin * _LIGHT[0] + cos * _LIGHT[1], _LIGHT[2]])
     ray, ground, normal, unused = np.empty(3), np.empty(3), np.zeros(3), np.zeros(3)
@@ -144,8 +144,8 @@ def _cast(shape, scale, angle, masks):
                 pixel[3] += min(0.76 + 0.36 * facing, 1.0)
                 half = light - ray
                 half /= np.sqrt(half[0] ** 2 + half[1] ** 2 + half[2] ** 2)
-                mirrored = max(normal[0] * half[0] + normal[1] * half[1] + normal[2] * half[2], 0.0)
-                pixel[4] += 0.12 * mirrored**30
+                specular = max(normal[0] * half[0] + normal[1] * half[1] + normal[2] * half[2], 0.0)
+                pixel[4] += 0.12 * specular**30
             elif to_floor < to_wall:
                 ground[:] = origin + to_floor * ray
                 brightness = 1.04 - 0.05 * (ground[0] ** 2 + ground[1] ** 2)
@@ -154,10 +154,10 @@ def _cast(shape, scale, angle, masks):
             else:
                 hit = origin + to_wall * ray
                 if hit[2] < _WALL:
-                    bright = 1.0
+                    wall_brightness = 1.0
                     if to_side < to_back:
-                        bright = 0.70 if hit[0] < 0 else 0.52
-                    pixel[2] += bright * (1 - 0.03 * min(abs(hit[0]), abs(hit[1])))
+                        wall_brightness = 0.70 if hit[0] < 0 else 0.52
+                    pixel[2] += wall_brightness * (1 - 0.03 * min(abs(hit[0]), abs(hit[1])))
                 else:
                     pixel[0] += 1
     masks /= _SAMPLES * _SAMPLES
@@ -177,26 +177,28 @@ def _mix(rows, masks, colours, images):
 
 
 @cache
-def _geometries() -> np.ndarray:
-    """float32, `480 x pixels x 5`, ordered by scale, shape, orientation."""
+def _all_masks() -> np.ndarray:
+    """The masks of all geometries, ordered by scale, shape, orientation; float32, `480 x pixels x 5`."""
     masks = np.empty((len(SCALES), len(SHAPES), len(ORIENTATIONS), SIDE, SIDE, _MASKS), np.float32)
 
-    def cast(at: tuple[int, int, int]) -> None:
+    def trace(index: tuple[int, int, int]) -> None:
+        scale, shape, orientation = index
         exact = np.empty(masks.shape[3:])
-        _cast(at[1], SCALES[at[0]], math.radians(ORIENTATIONS[at[2]]), exact)
-        masks[at] = exact
+        _trace(shape, SCALES[scale], math.radians(ORIENTATIONS[orientation]), exact)
+        masks[index] = exact
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        list(pool.map(cast, np.ndindex(masks.shape[:3])))
+        list(pool.map(trace, np.ndindex(masks.shape[:3])))
     return masks.reshape(-1, SIDE * SIDE, _MASKS)
 
 
 def draw(positions: np.ndarray, images: np.ndarray) -> None:
-    """Fill images with one scene each.
+    """Draw one scene per image.
 
     Args:
-        positions: int, `n x 6`: positions in `HUES` of floor, wall and object, in `SCALES`, `SHAPES`, `ORIENTATIONS`.
-        images: uint8, `n x 3 x 64 x 64`, to be filled.
+        positions: int, `n x 6`: indices into `HUES` for floor, wall and object, into `SCALES`, `SHAPES` and
+            `ORIENTATIONS`.
+        images: uint8, `n x 3 x 64 x 64`; overwritten.
     """
     hues = np.array([colorsys.hsv_to_rgb(hue, 1, 1) for hue in HUES])
     colours = np.empty((len(positions), _MASKS, 3))
@@ -205,4 +207,4 @@ def draw(positions: np.ndarray, images: np.ndarray) -> None:
         colours[:, 1 + part] = hues[positions[:, part]]
     scale, shape, orientation = positions[:, 3:].T
     rows = (scale * len(SHAPES) + shape) * len(ORIENTATIONS) + orientation
-    _mix(rows, _geometries(), colours, images.reshape(len(images), 3, -1))
+    _mix(rows, _all_masks(), colours, images.reshape(len(images), 3, -1))

@@ -1,7 +1,7 @@
-"""The sprites of dSprites: a square, an ellipse or a heart, white on black, by the geometry of the published images.
+"""The shapes of dSprites: a square, an ellipse or a heart, white on black, with the geometry of the published images.
 
-The constants were recovered from published images; the book's page on dSprites says how well they agree. A pixel is
-on if its centre lies inside the shape.
+The constants were recovered from published images; the book's page on dSprites reports how well they agree. A pixel is
+white if its centre lies inside the shape.
 """
 
 import numpy as np
@@ -10,11 +10,12 @@ from vitae.support.jit import compiled
 
 SHAPES = ("square", "ellipse", "heart")
 
-_SIDE = 64  # the published images' side in pixels, in which the constants below are given
-_UNIT = 9.597  # half the square's side at scale 1
-_ELLIPSE = (12.765, 7.2125)  # semi-axes at scale 1
-_REACH = 14.0  # no shape of scale 1 reaches farther from its centre, in pixels
-# Position 0 and 1 are centres a quarter of the side away from the left or upper edge, and from the other.
+# In pixels of the published images, which are 64 x 64, at scale 1.
+_SIDE = 64
+_UNIT = 9.597  # half the side of the square
+_ELLIPSE = (12.765, 7.2125)  # semi-axes
+_REACH = 14.0  # upper bound of the distance from the centre to the outline of any shape
+# Positions 0 and 1 are a quarter of the image from either edge.
 _FIRST, _RANGE = 16.0, 32.0
 
 
@@ -33,7 +34,7 @@ def _draw(factors, on, images):
             dy = (row + 0.5 - centre_y) / scale
             for column in range(max(0, int(centre_x - reach)), min(side, int(centre_x + reach) + 1)):
                 dx = (column + 0.5 - centre_x) / scale
-                # In the sprite's own frame; a growing angle turns it counter-clockwise on the screen.
+                # In the sprite's frame; a larger angle rotates the sprite counter-clockwise on the screen.
                 x, y = cos * dx - sin * dy, sin * dx + cos * dy
                 if shape == 0:
                     inside = abs(x) <= _UNIT and abs(y) <= _UNIT
@@ -42,8 +43,8 @@ def _draw(factors, on, images):
                 else:
                     inside = False
                     if abs(x) <= _UNIT:
-                        # The curve x = sin^3 t, y = (13 cos t - 5 cos 2t - 2 cos 3t - cos 4t) / 14.5 + 0.15, y up:
-                        # at each x it bounds the heart from below and above, at cos t of either sign.
+                        # The outline is x = sin^3 t, y = (13 cos t - 5 cos 2t - 2 cos 3t - cos 4t) / 14.5 + 0.15,
+                        # y up. At each x it has two points, with cos t of either sign: the lower and upper bound.
                         height = -y / _UNIT - 0.15
                         sin_squared = np.cbrt(x / _UNIT) ** 2
                         cos_t = np.sqrt(max(1 - sin_squared, 0.0))
@@ -56,11 +57,11 @@ def _draw(factors, on, images):
 
 
 def draw(factors: np.ndarray, images: np.ndarray) -> None:
-    """Fill images with one sprite each.
+    """Draw one sprite per image.
 
     Args:
-        factors: float64, `n x 5`: position in `SHAPES`, scale (1 is the largest published), orientation (radians,
+        factors: float64, `n x 5`: index into `SHAPES`, scale (1 is the largest published), orientation (radians,
             counter-clockwise), x and y from 0 to 1.
-        images: uint8, `n x side x side`, to be filled with 0 and 255.
+        images: uint8, `n x side x side`; overwritten with 0 and 255.
     """
     _draw(factors, 255, images)

@@ -1,1 +1,1 @@
-"""Benchmarks, one file a subject: `vitae bench transforms`, `vitae bench data`. Each writes one record for the book."""
+"""Benchmarks, one module per subject of `vitae bench SUBJECT`: `run` measures and `summary` prints a record."""

@@ -1,7 +1,7 @@
-"""Benchmarks of the datasets: `vitae bench data`. Images a second on one thread, seconds to load, bytes on disk.
+"""Speed of the datasets: `vitae bench data` measures images per second on one thread, seconds to load, bytes on disk.
 
-The cache is a temporary one, so that the first time is a first time. What is measured of real files depends on what
-lies under the data root, and the record says which that was.
+The cache is an empty temporary folder, so the first load finds nothing in it. Real files are measured if they lie under
+the data root; the record lists them.
 """
 
 import os
@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from vitae.data import DATASETS, cache, load
-from vitae.data.base import FileCollection
+from vitae.data.collection import FileCollection
 from vitae.data.dsprites import agreement
 from vitae.data.grid import GridCollection
 from vitae.report.benchmarks.measure import machine, median_seconds
@@ -23,7 +23,7 @@ from vitae.support.provenance import environment
 from vitae.support.randomness import generator
 
 SCHEMA = 1
-# (dataset, resolution, images drawn at once): what is rendered, on one thread.
+# What is rendered on one thread: dataset, resolution, images per call.
 RENDERED = [
     ("dsprites", (64, 64), 900),
     ("shapes3d", (64, 64), 900),
@@ -32,12 +32,12 @@ RENDERED = [
     ("smpl", (400, 200), 100),
     ("celeba", (64, 64), 100),
 ]
-# What was asked for, in images a second on one core.
-ASKED = {"dsprites 64x64": 20_000, "smpl 128x64": 10_000 / 60}
+# Target rates in images per second on one core.
+TARGETS = {"dsprites 64x64": 20_000, "smpl 128x64": 10_000 / 60}
 
 
 def _rendering(name: str, resolution: tuple[int, int], count: int, repeats: int) -> dict:
-    """Images a second of batches that are too small for the cache."""
+    """Images per second, in batches that are too small to be cached."""
     collection = DATASETS[name]
     if isinstance(collection, GridCollection):
         grid = collection.grid(source="embedded", resolution=resolution)
@@ -46,7 +46,7 @@ def _rendering(name: str, resolution: tuple[int, int], count: int, repeats: int)
     else:
         request = {"source": "embedded", "resolution": resolution}
         seconds = median_seconds(lambda: collection.load(size=count, **request), repeats)
-        # Drawing the factors costs as much for one image as for many.
+        # Loading one image draws the same factors, so the difference is rendering alone.
         seconds -= median_seconds(lambda: collection.load(size=1, **request), repeats)
         count -= 1
     return {
@@ -54,36 +54,36 @@ def _rendering(name: str, resolution: tuple[int, int], count: int, repeats: int)
         "resolution": list(resolution),
         "images": count,
         "images a second": count / seconds,
-        "asked": ASKED.get(f"{name} {resolution[0]}x{resolution[1]}"),
+        "asked": TARGETS.get(f"{name} {resolution[0]}x{resolution[1]}"),
     }
 
 
 def _loading(name: str, root: Path | None, source: str) -> dict:
-    """Seconds to load the training part the first time and the second, and what that leaves in the cache."""
+    """Seconds to load the training split for the first and the second time, and bytes in the cache after that."""
     spent = []
     for _ in range(2):
         started = time.perf_counter()
-        found = load(name, "train", root=root, source=source)
+        dataset = load(name, "train", root=root, source=source)
         spent.append(time.perf_counter() - started)
-    entries = cache.contents()
-    kept = sum(size for _, size in entries)
+    entries = cache.entries()
+    cached = sum(size for _, size in entries)
     for path, _ in entries:
         path.unlink()
     return {
         "dataset": name,
-        "source": str(found.source),
-        "shape": list(found.images.shape),
+        "source": str(dataset.source),
+        "shape": list(dataset.images.shape),
         "first seconds": spent[0],
         "again seconds": spent[1],
-        "cache bytes": kept,
+        "cache bytes": cached,
     }
 
 
 def run(root: str | Path | None = None, repeats: int = 5) -> dict:
-    """Measure everything; two minutes, and the time that the user's own files take.
+    """Measure all datasets in about two minutes, plus the time for the user's own files.
 
     Args:
-        root: a folder of real data to load too; default `$VITAE_DATA`.
+        root: a folder of real data to load as well; default `$VITAE_DATA`.
         repeats: runs of which the median counts.
     """
     folder = paths.data_root(root)
@@ -99,9 +99,9 @@ def run(root: str | Path | None = None, repeats: int = 5) -> dict:
                 if not isinstance(collection, FileCollection) or name == "folder":
                     continue
                 jobs.append((f"loading {name}", lambda name=name: _loading(name, None, "embedded")))
-                if folder is not None and collection.held(folder):
+                if folder is not None and collection.describe_files(folder):
                     jobs.append((f"loading your {name}", lambda name=name: _loading(name, folder, "data-root")))
-            compared = folder is not None and DATASETS["dsprites"].held(folder) is not None
+            compared = folder is not None and DATASETS["dsprites"].describe_files(folder) is not None
             jobs.append(("agreement", lambda: agreement(folder) if compared else None))
             found: dict[str, list] = {}
             with tqdm(jobs, disable=None, unit="part") as bar:
@@ -129,18 +129,18 @@ def run(root: str | Path | None = None, repeats: int = 5) -> dict:
 
 
 def summary(found: dict) -> str:
-    """A record as a person wants to read it in a terminal."""
+    """A record as text for a terminal."""
     lines = [f"{found['machine']['processor']}; rendering on one thread, medians of {found['repeats']}:"]
     for row in found["rendering"]:
         size = " x ".join(map(str, row["resolution"]))
-        asked = f" (asked {row['asked']:,.0f})" if row["asked"] else ""
-        lines.append(f"  {row['dataset']} {size}: {row['images a second']:,.0f} images/s{asked}")
-    lines.append(f"loading the training part on {found['threads']} threads, first and from the cache:")
+        target = f" (target {row['asked']:,.0f})" if row["asked"] else ""
+        lines.append(f"  {row['dataset']} {size}: {row['images a second']:,.0f} images/s{target}")
+    lines.append(f"loading the training split on {found['threads']} threads, first and from the cache:")
     for row in found["loading"]:
         shape = " x ".join(f"{side:,}" for side in row["shape"])
         seconds = f"{row['first seconds']:.1f} s, {row['again seconds']:.2f} s"
-        kept = f"{row['cache bytes'] / 1e6:,.0f} MB kept"
-        lines.append(f"  {row['dataset']}, {row['source']}, {shape}: {seconds}, {kept}")
+        cached = f"{row['cache bytes'] / 1e6:,.0f} MB in the cache"
+        lines.append(f"  {row['dataset']}, {row['source']}, {shape}: {seconds}, {cached}")
     if agreement := found["dsprites agreement"]:
-        lines.append(f"published dSprites: {agreement['equal pixels']:.4%} of the pixels are ours")
+        lines.append(f"published dSprites: {agreement['equal pixels']:.4%} of its pixels equal ours")
     return "\n".join(lines)

@@ -1,7 +1,8 @@
-"""Benchmarks of evaluation: `vitae bench evaluate`. The plain way, the limit and ours in one run on one machine.
+"""Speed of log p(x): `vitae bench evaluate`, against plain torch and the machine's limit, measured in one run.
 
-The plain way is that of the authors' code with its errors mended: every image is repeated K times and goes through the
-whole model, by torch's own matrix exponential, `affine_grid` and `grid_sample`. The networks are the same.
+The plain implementation is that of the authors' code with its errors corrected: each image is repeated K times and
+passes through the whole model, with torch's own matrix exponential, `affine_grid` and `grid_sample`. The networks are
+the same. The limit is the rate of a large float32 matrix product.
 """
 
 import math
@@ -14,15 +15,15 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from vitae.data.base import as_floats
-from vitae.data.mnist import MNIST
+from vitae.data import DATASETS
+from vitae.data.dataset import as_floats
 from vitae.evaluation import likelihood
 from vitae.experiments.build import build
 from vitae.models.base import GenerativeModel
 from vitae.models.gaussian import gaussian_log_prob
 from vitae.models.vitae import VITAE
 from vitae.report.benchmarks.measure import PlainAffine, machine, matrix_rate, medians
-from vitae.report.benchmarks.train import the_authors
+from vitae.report.benchmarks.train import with_authors_networks
 from vitae.support.provenance import environment
 from vitae.support.randomness import generator
 
@@ -34,7 +35,11 @@ _PLAIN = PlainAffine()
 
 @torch.no_grad()
 def plain_log_weights(model, x: Tensor, samples: int, noise: torch.Generator) -> Tensor:
-    """`likelihood.log_weights` of one image as one writes it first: K copies through everything, `samples`."""
+    """`likelihood.log_weights` of one image in the plain way: K copies pass through the whole model.
+
+    Returns:
+        log weights in nats, `samples`.
+    """
     copies = x.repeat(samples, 1, 1, 1)
     if isinstance(model, VITAE):
         q_P = model.encoder_P(copies)
@@ -57,10 +62,12 @@ def plain_log_weights(model, x: Tensor, samples: int, noise: torch.Generator) ->
 
 
 def _operations(model_name: str) -> float:
-    """Float operations in the matrix products that log p(x) of one image cannot do without."""
+    """Floating-point operations in the matrix products that log p(x) of one image needs at least."""
     images = torch.zeros(1, 1, 28, 28)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        likelihood.log_weights(build(the_authors(model_name), (1, 28, 28)), images, SAMPLES, generator("cpu", 0, "x"))
+        likelihood.log_weights(
+            build(with_authors_networks(model_name), (1, 28, 28)), images, SAMPLES, generator("cpu", 0, "x")
+        )
     return counter.get_total_flops()
 
 
@@ -73,7 +80,7 @@ def _plain(model: GenerativeModel, images: Tensor) -> float:
 
 
 def _timed(work: Callable[[], float], nats: list[float]) -> Callable[[], float]:
-    """Seconds an image; what the work returns is kept aside."""
+    """A function that returns the seconds per image of `work` and appends what `work` returns to `nats`."""
 
     def seconds() -> float:
         started = time.perf_counter()
@@ -84,26 +91,31 @@ def _timed(work: Callable[[], float], nats: list[float]) -> Callable[[], float]:
 
 
 def run(repeats: int = 5) -> dict:
-    """Measure everything, on as many threads as torch uses; some minutes."""
-    images = MNIST.load("test", source="embedded", size=_IMAGES).observe(0, "benchmark").images
-    models = {name: build(the_authors(name), tuple(images.shape[1:])).eval() for name in ("vae", "c-vitae")}
+    """Measure both models in some minutes, on as many threads as torch uses.
+
+    Args:
+        repeats: runs of which the median counts.
+    """
+    digits = DATASETS["mnist"].for_training("test", source="embedded", size=_IMAGES)
+    images = digits.observe(0, "benchmark").images
+    models = {name: build(with_authors_networks(name), tuple(images.shape[1:])).eval() for name in ("vae", "c-vitae")}
     rows: dict[str, dict] = {name: {"model": name, "samples": SAMPLES} for name in models}
-    works: dict[str, dict[str, Callable[[], float]]] = {name: {} for name in models}
+    functions: dict[str, dict[str, Callable[[], float]]] = {name: {} for name in models}
     for name, model in models.items():
-        works[name]["plain"] = lambda model=model: _plain(model, images)
+        functions[name]["plain"] = lambda model=model: _plain(model, images)
         for precision in ("float32", "bf16"):
-            works[name][precision] = lambda model=model, precision=precision: (
+            functions[name][precision] = lambda model=model, precision=precision: (
                 likelihood.log_likelihood(model, images, samples=SAMPLES, seed=0, precision=precision).mean
             )
-    # The plain way first, because our own evaluation changes how the whole process keeps its memory.
+    # Plain first: our own evaluation changes how the process allocates memory.
     order = [(name, "plain") for name in models] + [(name, kind) for name in models for kind in ("float32", "bf16")]
     for name, kind in tqdm(order, disable=None, unit="part"):
         nats: list[float] = []
-        found = medians(repeats, **{kind: _timed(works[name][kind], nats)}, limit=matrix_rate)
+        measured = medians(repeats, **{kind: _timed(functions[name][kind], nats)}, limit=matrix_rate)
         rows[name] |= {
-            f"{kind}, seconds an image": found[kind],
+            f"{kind}, seconds an image": measured[kind],
             f"{kind}, nats": nats[-1],
-            f"{kind}, limit, operations a second": found["limit"],
+            f"{kind}, limit, operations a second": measured["limit"],
         }
     for name, model in models.items():
         rows[name] |= {"parameters": model.parameter_count(), "operations an image": _operations(name)}
@@ -119,8 +131,8 @@ def run(repeats: int = 5) -> dict:
 
 
 def summary(found: dict) -> str:
-    """A record as a person wants to read it in a terminal."""
-    lines = [f"log p(x), K = {SAMPLES:,}, {found['threads']} threads, milliseconds an image:"]
+    """A record as text for a terminal."""
+    lines = [f"log p(x), K = {SAMPLES:,}, {found['threads']} threads, milliseconds per image:"]
     for row in found["log p(x)"]:
         plain = row["plain, seconds an image"]
         for name in ("float32", "bf16"):

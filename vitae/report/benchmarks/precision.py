@@ -1,7 +1,7 @@
-"""What a lower precision costs in scores: `vitae bench precision`. The same seeds, trained in float32 and in bf16.
+"""What a lower precision costs in scores: `vitae bench precision` trains the same seeds in float32 and in bf16.
 
-C-VITAE with profile quick; all its runs are ordinary ones, read where they are there already. Differences are paired by
-seed. TF32 exists on GPUs only and is compared where there is one.
+The model is C-VITAE on MNIST with profile quick. Runs that already have records are not repeated. Differences are
+paired by seed. TF32, which only GPUs have, is compared if there is a GPU.
 """
 
 from vitae.experiments.configuration import configure
@@ -15,13 +15,13 @@ SCORES = ("train_elbo", "test_elbo", "log_likelihood", "d_score", "z_A:digit", "
 
 
 def run(repeats: int = 5) -> dict:
-    """Train what is missing, and compare.
+    """Train the runs that have no records, and compare all.
 
     Args:
-        repeats: how many seeds.
+        repeats: number of seeds.
     """
-    where = pick_device()
-    names = ("float32", "bf16") if where.type == "cpu" else ("float32", "tf32", "bf16")
+    device = pick_device()
+    names = ("float32", "bf16") if device.type == "cpu" else ("float32", "tf32", "bf16")
     records = {
         name: run_together([configure("mnist", "c-vitae", "quick", seed, precision=name) for seed in range(repeats)])
         for name in names
@@ -44,12 +44,12 @@ def run(repeats: int = 5) -> dict:
         "data": records["float32"][0]["data"],
         "seconds": {name: sum(r["seconds"]["train"] for r in records[name]) for name in names},
         "compared": compared,
-        **environment(where),
+        **environment(device),
     }
 
 
 def summary(found: dict) -> str:
-    """A record as a person wants to read it in a terminal."""
+    """A record as text for a terminal."""
     lines = [
         f"{found['model']}, profile {found['profile']}, {found['seeds']} seeds, mean and half of the 95% interval:"
     ]

@@ -1,8 +1,8 @@
-"""Benchmarks of the scores: `vitae bench scores`. Seconds beside the usual way, and agreement with it on ten codes.
+"""Speed of the scores: `vitae bench scores`, and agreement of DCI with scikit-learn's trees on ten sets of codes.
 
-The usual way of DCI is scikit-learn's gradient-boosted trees. On ten codes of dSprites' factors that takes an hour of
-one core, so the codes and what it found of each are kept under `runs/bench/scores`; delete that folder to have them
-made anew. The other parts are kept there until all are done, so that a killed benchmark goes on from them.
+DCI is usually computed with scikit-learn's gradient-boosted trees. For ten sets of codes of dSprites that takes an hour
+of one core, so the codes and scikit-learn's results are stored under `runs/bench/scores`; delete that folder to compute
+them again. The other parts are stored there until the benchmark ends, so that it resumes after a kill.
 """
 
 import hashlib
@@ -41,21 +41,21 @@ from vitae.training.loop import train
 from vitae.training.schedule import Schedule
 
 SCHEMA = 1
-# What was asked for: DCI in so many parts of the usual time, the others in seconds.
-ASKED = {"DCI, times faster": 10.0, "D and C": 0.01, "MIG and modularity": 1.0, "FactorVAE score": 10.0}
+# Targets: DCI in this fraction of scikit-learn's time, its differences, and the seconds of the other scores.
+TARGETS = {"DCI, times faster": 10.0, "D and C": 0.01, "MIG and modularity": 1.0, "FactorVAE score": 10.0}
 _SIZES = SIZES["dsprites"]
 _LATENTS = 10
 _LEARNED_FROM, _EPOCHS = 20_000, 15
-_COUNTED = 100_000  # points of MIG and modularity
-# scikit-learn's choices among equal splits, and so its scores, change with its seed.
+_COUNTED = 100_000  # points for MIG and modularity
+# scikit-learn breaks ties between equal splits by its seed, and its scores change with it.
 _CHOICES = 2
-_DRAWS = 10  # of factors, for the ceilings that perfect codes reach
+_DRAWS = 10  # draws of factors, for the scores of perfect codes
 
 Scored = tuple[np.ndarray, np.ndarray]
 
 
 def _trained(row: str, images: Dataset) -> VAE:
-    """A row of the table with ten latents, on sprites; not tuned for them."""
+    """A row of the table with ten latents trained on sprites, with the settings of MNIST."""
     configuration = configure("mnist", row, appearance=_LATENTS // 2, perspective=_LATENTS // 2)
     model = build(configuration, images.shape)
     objective = {"vae": "elbo", "beta-vae": "beta", "beta-tcvae": "beta-tc"}[row]
@@ -63,19 +63,19 @@ def _trained(row: str, images: Dataset) -> VAE:
     return model.eval()
 
 
-def _kept() -> Path:
+def _folder() -> Path:
     return paths.runs("bench", "scores")
 
 
 def ten_codes() -> dict[str, Scored]:
-    """Name -> (codes, factors): five made by hand and five learned, of 15,000 points each; learned once, then kept."""
-    kept = _kept() / "codes.npz"
-    if not kept.exists():
-        made = _ten_codes()
+    """Name -> (codes, factors), 15,000 points each: five constructed and five learned; stored after the first call."""
+    path = _folder() / "codes.npz"
+    if not path.exists():
+        computed = _ten_codes()
         write_arrays(
-            kept, **{f"{name}/{part}": table for name, pair in made.items() for part, table in enumerate(pair)}
+            path, **{f"{name}/{part}": table for name, pair in computed.items() for part, table in enumerate(pair)}
         )
-    arrays = read_arrays(kept)
+    arrays = read_arrays(path)
     return {name.removesuffix("/0"): (arrays[name], arrays[f"{name[:-1]}1"]) for name in arrays if name.endswith("/0")}
 
 
@@ -85,14 +85,14 @@ def _ten_codes() -> dict[str, Scored]:
 
     count = sum(FULL)
     factors, noise = drawn_factors(_SIZES, count, seed=0), drawn_noise(count, seed=0)
-    found = {name: (make(factors, _SIZES, noise), factors) for name, make in EXAMPLES.items()}
+    constructed = {name: (make(factors, _SIZES, noise), factors) for name, make in EXAMPLES.items()}
     grid = DATASETS["dsprites"].grid(source="embedded")
     positions = grid.sample(count, generator("cpu", 0, "scored"))
     scored = grid.images(positions)
     drawn = grid.sample(_LEARNED_FROM, generator("cpu", 0, "learned from"))
     learned_from = Dataset(grid.images(drawn), grid.values(drawn), grid.factors, grid.source)
     flat = learned_from.images.flatten(1).numpy().astype(np.float32) / 255
-    # On the ten components, since whitening all 4,096 pixels takes minutes and keeps the same ten directions.
+    # ICA on the ten principal components: whitening all 4,096 pixels takes minutes and keeps the same ten directions.
     independent = make_pipeline(PCA(_LATENTS, random_state=0), FastICA(random_state=0, max_iter=2_000, tol=1e-2))
     encoders = {
         "PCA": PCA(_LATENTS, random_state=0).fit(flat),
@@ -101,11 +101,11 @@ def _ten_codes() -> dict[str, Scored]:
         "β-VAE": _trained("beta-vae", learned_from),
         "β-TCVAE": _trained("beta-tcvae", learned_from),
     }
-    return found | {name: (codes_of(encoder, scored), positions) for name, encoder in encoders.items()}
+    return constructed | {name: (codes_of(encoder, scored), positions) for name, encoder in encoders.items()}
 
 
-def _usual_of_factor(codes: np.ndarray, labels: np.ndarray, choice: int) -> tuple[np.ndarray, float]:
-    """scikit-learn's importances for one factor, and its seconds."""
+def _scikit_importances(codes: np.ndarray, labels: np.ndarray, choice: int) -> tuple[np.ndarray, float]:
+    """The importances of scikit-learn's trees for one factor, and the seconds that they took."""
     from sklearn.ensemble import GradientBoostingClassifier
 
     started = time.perf_counter()
@@ -113,32 +113,37 @@ def _usual_of_factor(codes: np.ndarray, labels: np.ndarray, choice: int) -> tupl
     return trees.feature_importances_, time.perf_counter() - started
 
 
-def usual(name: str, scored: Scored, choice: int) -> dict:
-    """D and C by scikit-learn's trees; each factor in a process of its own, and kept, since it takes minutes."""
+def scikit_dci(name: str, scored: Scored, choice: int) -> dict:
+    """D and C by scikit-learn's trees, one process per factor; stored, since they take minutes.
+
+    Args:
+        choice: scikit-learn's seed.
+    """
     codes, factors = (table[: FULL[0]] for table in scored)
     digest = hashlib.blake2b(codes.tobytes() + factors.tobytes() + bytes([choice]), digest_size=8).hexdigest()
-    kept = _kept() / f"{digest}.json"
-    if kept.exists():
-        return json.loads(kept.read_text(encoding="utf-8"))
+    path = _folder() / f"{digest}.json"
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
     order = np.argsort(-factors.max(0))
-    # Started anew rather than forked, since this process has threads.
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(order)), fresh) as processes:
-        jobs = [processes.submit(_usual_of_factor, codes, factors[:, j], choice) for j in order]
-        found = dict(zip(order.tolist(), [job.result() for job in jobs], strict=True))
-    importance = np.stack([found[j][0] for j in range(len(order))], 1)
+    # Not forked, since this process has threads.
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(order)), spawn) as processes:
+        jobs = [processes.submit(_scikit_importances, codes, factors[:, j], choice) for j in order]
+        by_factor = dict(zip(order.tolist(), [job.result() for job in jobs], strict=True))
+    importance = np.stack([by_factor[j][0] for j in range(len(order))], 1)
     measured = {
         "codes": name,
         "choice": choice,
         "disentanglement": disentanglement(importance)[0],
         "completeness": completeness(importance)[0],
-        "seconds": sum(seconds for _, seconds in found.values()),
+        "seconds": sum(seconds for _, seconds in by_factor.values()),
     }
-    write_text(kept, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(measured, indent=1, ensure_ascii=False) + "\n")
     return measured
 
 
-def _both(codes: np.ndarray, factors: np.ndarray, *, fast: bool = False) -> dict:
+def _our_dci(codes: np.ndarray, factors: np.ndarray, *, fast: bool = False) -> dict:
+    """D and C by our trees."""
     train_part, test_part = slice(FULL[0]), slice(FULL[0], None)
     found = dci(codes[train_part], factors[train_part], test=(codes[test_part], factors[test_part]), fast=fast)
     return {"disentanglement": found.disentanglement, "completeness": found.completeness}
@@ -150,13 +155,13 @@ def _noisy_and_mixed(count: int) -> Scored:
 
 
 def _speed(repeats: int) -> dict:
-    """Seconds of what is asked to be fast, and of the usual DCI on one core, in one process after the other."""
+    """Seconds of each score, and of scikit-learn's DCI on one core."""
     codes, factors = _noisy_and_mixed(_COUNTED)
     few, few_factors = codes[: sum(FULL)], factors[: sum(FULL)]
-    theirs = [_usual_of_factor(few[: FULL[0]], few_factors[: FULL[0], j], 0)[1] for j in range(len(_SIZES))]
+    theirs = [_scikit_importances(few[: FULL[0]], few_factors[: FULL[0], j], 0)[1] for j in range(len(_SIZES))]
     return {
-        "DCI": median_seconds(lambda: _both(few, few_factors), repeats),
-        "DCI, fast": median_seconds(lambda: _both(few, few_factors, fast=True), repeats),
+        "DCI": median_seconds(lambda: _our_dci(few, few_factors), repeats),
+        "DCI, fast": median_seconds(lambda: _our_dci(few, few_factors, fast=True), repeats),
         "DCI, scikit-learn": sum(theirs),
         "MIG": median_seconds(lambda: mig(codes, factors), repeats),
         "modularity": median_seconds(lambda: modularity(codes, factors), repeats),
@@ -165,7 +170,7 @@ def _speed(repeats: int) -> dict:
 
 
 def _votes_on_all_sprites() -> dict:
-    """Seconds of the FactorVAE score from nothing: draw all sprites, encode them by PCA, vote."""
+    """Seconds of the FactorVAE score on all sprites: rendering and encoding them by PCA, and the votes."""
     from sklearn.decomposition import PCA
 
     grid = DATASETS["dsprites"].grid(source="embedded")
@@ -185,7 +190,7 @@ def _votes_on_all_sprites() -> dict:
 
 
 def _examples() -> dict:
-    """What scores say of codes made by hand, by the full protocol: dataset -> example -> score -> value."""
+    """All scores of the constructed codes, by the full protocol: dataset -> example -> score -> value."""
     found: dict[str, dict] = {}
     for dataset, sizes in SIZES.items():
         factors, noise = drawn_factors(sizes, sum(FULL), seed=0), drawn_noise(sum(FULL), seed=0)
@@ -196,7 +201,7 @@ def _examples() -> dict:
 
 
 def _ceilings() -> dict:
-    """MIG and SAP of perfect codes over draws of the factors: dataset -> score -> values."""
+    """MIG and SAP of perfect codes for several draws of the factors: dataset -> score -> values."""
     found: dict[str, dict] = {}
     for dataset, sizes in SIZES.items():
         draws = [drawn_factors(sizes, sum(FULL), seed) for seed in range(_DRAWS)]
@@ -208,7 +213,7 @@ def _ceilings() -> dict:
 
 
 def _by_points() -> list[dict]:
-    """D and C of the first example from fewer points."""
+    """D and C of the first example, from fewer and fewer training points."""
     codes, factors = _noisy_and_mixed(sum(FULL))
     found = []
     for count in (500, 1_000, 2_000, 5_000, FULL[0]):
@@ -220,64 +225,64 @@ def _by_points() -> list[dict]:
 
 
 def _by_scale() -> list[dict]:
-    """SAP of the first example, its codes multiplied by a number."""
+    """SAP of the first example with its codes multiplied by a constant."""
     codes, factors = _noisy_and_mixed(sum(FULL))
     return [{"scale": scale, "SAP": sap(scale * codes, factors).score} for scale in (0.1, 0.3, 1.0, 3.0, 10.0)]
 
 
 def _agreement() -> list[dict]:
-    """D and C of ten codes by scikit-learn's trees, by ours and by the fast mode."""
+    """D and C of the ten sets of codes by scikit-learn's trees, by ours and by ours in fast mode."""
     found = []
     with tqdm(ten_codes().items(), desc="scikit-learn's trees", unit="codes", disable=None) as bar:
         for name, scored in bar:
-            row = {"codes": name, "scikit-learn": usual(name, scored, 0), "ours": _both(*scored)}
-            found.append({**row, "fast": _both(*scored, fast=True)})
+            row = {"codes": name, "scikit-learn": scikit_dci(name, scored, 0), "ours": _our_dci(*scored)}
+            found.append({**row, "fast": _our_dci(*scored, fast=True)})
     return found
 
 
 def _choices() -> list[dict]:
-    """D and C of the first codes by scikit-learn's trees with other random numbers."""
+    """D and C of the first codes by scikit-learn's trees with several seeds."""
     name, scored = next(iter(ten_codes().items()))
-    return [usual(name, scored, choice) for choice in range(_CHOICES)]
+    return [scikit_dci(name, scored, choice) for choice in range(_CHOICES)]
 
 
-def _once(name: str, make: Callable[[], object]):
-    """A part of the benchmark, from where it was kept or made and kept."""
-    kept = _kept() / "parts" / f"{name}.json"
-    if not kept.exists():
-        write_text(kept, json.dumps(make(), ensure_ascii=False))
-    return json.loads(kept.read_text(encoding="utf-8"))
+def _stored(name: str, measure: Callable[[], object]):
+    """A part of the benchmark: read if a killed benchmark has stored it, else measured and stored."""
+    path = _folder() / "parts" / f"{name}.json"
+    if not path.exists():
+        write_text(path, json.dumps(measure(), ensure_ascii=False))
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def run(repeats: int = 5) -> dict:
-    """Measure everything: an hour and a half on two cores, most of it scikit-learn's; goes on where it was stopped.
+    """Measure everything in an hour and a half on two cores, most of it scikit-learn's; resumes after a kill.
 
     Args:
         repeats: runs of which the median counts.
     """
-    found = {
+    record = {
         "schema": SCHEMA,
         "command": "vitae bench scores",
         "repeats": repeats,
         "threads": torch.get_num_threads(),
         "machine": machine(),
         "points": {"train": FULL[0], "test": FULL[1], "counted": _COUNTED},
-        "examples": _once("examples", _examples),
-        "ceilings": _once("ceilings", _ceilings),
-        "DCI by points": _once("points", _by_points),
-        "SAP by scale": _once("scales", _by_scale),
-        "seconds": {**_once("seconds", lambda: _speed(repeats)), **_once("sprites", _votes_on_all_sprites)},
-        "agreement": _once("agreement", _agreement),
-        "choices": _once("choices", _choices),
+        "examples": _stored("examples", _examples),
+        "ceilings": _stored("ceilings", _ceilings),
+        "DCI by points": _stored("points", _by_points),
+        "SAP by scale": _stored("scales", _by_scale),
+        "seconds": {**_stored("seconds", lambda: _speed(repeats)), **_stored("sprites", _votes_on_all_sprites)},
+        "agreement": _stored("agreement", _agreement),
+        "choices": _stored("choices", _choices),
         **environment(torch.device("cpu")),
     }
-    # The next benchmark measures anew: kept numbers under its commit would be of another one.
-    shutil.rmtree(_kept() / "parts")
-    return found
+    # Stored parts belong to this commit: the next benchmark must not read them.
+    shutil.rmtree(_folder() / "parts")
+    return record
 
 
 def summary(found: dict) -> str:
-    """A record as a person wants to read it in a terminal."""
+    """A record as text for a terminal."""
     seconds = found["seconds"]
     lines = [
         f"{found['machine']['processor']}; {found['threads']} threads, medians of {found['repeats']}:",
@@ -287,7 +292,7 @@ def summary(found: dict) -> str:
         f"  FactorVAE score {seconds['FactorVAE score']:.2f} s; {seconds['sprites']:,} sprites drawn and encoded "
         f"in {seconds['sprites drawn and encoded']:.1f} s",
         f"  all scores {seconds['report']:.1f} s",
-        "disentanglement and completeness, scikit-learn's trees / ours / fast mode:",
+        "D and C by scikit-learn's trees / by ours / in fast mode:",
     ]
     for row in found["agreement"]:
         numbers = [
@@ -296,5 +301,5 @@ def summary(found: dict) -> str:
         ]
         lines.append(f"  {row['codes']}: D {numbers[0]}; C {numbers[1]}")
     spread = [choice["disentanglement"] for choice in found["choices"]]
-    lines.append(f"scikit-learn's D of the first by its random choices: {', '.join(f'{d:.4f}' for d in spread)}")
+    lines.append(f"scikit-learn's D of the first codes with several seeds: {', '.join(f'{d:.4f}' for d in spread)}")
     return "\n".join(lines)

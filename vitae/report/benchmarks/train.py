@@ -1,9 +1,9 @@
-"""Benchmarks of training: `vitae bench train`. The competitor, the limit and ours in one run on one machine.
+"""Speed of training: `vitae bench train`, against a plain implementation and the machine's limit, measured in one run.
 
-The competitor is what one writes first: a `DataLoader` that augments image by image with PIL in two worker processes,
-the transformation by torch's own matrix exponential, `affine_grid` and `grid_sample`, and a step that asks for its
-loss. The networks are the same. The limit is the rate of a large float32 matrix product on the same threads, measured
-in turn with the work; only operations in matrix products count.
+The plain implementation is what one would write first: a `DataLoader` that augments image by image with PIL in two
+worker processes, torch's own matrix exponential, `affine_grid` and `grid_sample`, and a step that reads its loss. The
+networks are the same. The limit is the rate of a large float32 matrix product on the same threads, measured in turn
+with the training; only operations in matrix products count.
 """
 
 import dataclasses
@@ -20,7 +20,8 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from vitae.data.mnist import MAX_ROTATION, MAX_TRANSLATION, MNIST
+from vitae.data import DATASETS, Dataset
+from vitae.data.mnist import MAX_ROTATION, MAX_TRANSLATION
 from vitae.experiments.build import build
 from vitae.experiments.configuration import Configuration, architecture_and_objective, configure
 from vitae.models.objectives import OBJECTIVES
@@ -34,33 +35,35 @@ from vitae.training.step import Run, RunGroup
 
 SCHEMA = 1
 TOGETHER = 10
-# Models and batches whose runs are trained in turn and together.
+# Models and batch sizes of which several runs are trained, one after the other and together.
 BATCHES = [("vae", 256), ("c-vitae", 256), ("c-vitae", 64)]
 _DIGITS, _BATCH, _EPOCHS = 4_000, 256, 3
-# Shares of a step's time: how the names of the profiler's events begin.
-_KINDS = {
+# Shares of a step's time: prefixes of the names of the profiler's events.
+_EVENTS = {
     "matrix products": ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm"),
     "transformation": ("vitae::",),
     "optimiser": ("aten::_fused_adam_", "Optimizer."),
 }
 
 
-def the_authors(model: str = "c-vitae") -> Configuration:
-    """Our model with the widths of the authors' networks: 512 and 256, means and variances in networks of their own."""
-    return dataclasses.replace(_measured(model), network="mlp-separate", widths=(512, 256), vae_widths=(512, 256))
+def with_authors_networks(model: str = "c-vitae") -> Configuration:
+    """Our model with networks of the authors' sizes: widths 512 and 256, separate networks for means and variances."""
+    return dataclasses.replace(
+        _fixed_configuration(model), network="mlp-separate", widths=(512, 256), vae_widths=(512, 256)
+    )
 
 
-def _measured(model: str) -> Configuration:
-    """A row of the table as it was at first, whatever the table has by now: records stay comparable."""
-    as_it_was = {} if model == "vae" else {"perspective_decoder": "hidden"}
-    return configure("mnist", model, "full", perspective=3, **as_it_was)
+def _fixed_configuration(model: str) -> Configuration:
+    """A row's settings at the time of the first records, so that new records compare with old ones."""
+    first_settings = {} if model == "vae" else {"perspective_decoder": "hidden"}
+    return configure("mnist", model, "full", perspective=3, **first_settings)
 
 
 class _Augmented(TorchDataset):
-    """One digit under a new perspective for each index, as one writes it with PIL."""
+    """Digits that PIL rotates and translates at random, one image at a time."""
 
-    def __init__(self, digits: MNIST):
-        self.images = [Image.fromarray(image[0].numpy()) for image in digits.upright]
+    def __init__(self, digits: Dataset):
+        self.images = [Image.fromarray(image[0].numpy()) for image in digits.images]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -75,8 +78,8 @@ class _Augmented(TorchDataset):
         return torch.from_numpy(np.asarray(moved, np.float32) / 255)[None]
 
 
-def _plain(configuration: Configuration, digits: MNIST) -> Callable[[], float]:
-    """Images a second of the competitor, an epoch at a time; its workers are started before the clock."""
+def _plain_epoch(configuration: Configuration, digits: Dataset) -> Callable[[], float]:
+    """A function that trains an epoch in the plain way and returns images per second, without worker start-up."""
     model = build(configuration, digits.shape).train()
     model.transformation = PlainAffine()
     optimiser = torch.optim.Adam(model.parameters(), lr=configuration.schedule.learning_rate)
@@ -99,15 +102,15 @@ def _plain(configuration: Configuration, digits: MNIST) -> Callable[[], float]:
     return epoch
 
 
-def _runs(configuration: Configuration, digits: MNIST, count: int) -> list[Run]:
+def _runs(configuration: Configuration, digits: Dataset, count: int) -> list[Run]:
     return [
         Run(f"{seed}", build(dataclasses.replace(configuration, seed=seed), digits.shape), seed, configuration.schedule)
         for seed in range(count)
     ]
 
 
-def _ours(configuration: Configuration, digits: MNIST, precision: str) -> Callable[[], float]:
-    """Images a second of the whole loop: order, augmentation, steps, looks."""
+def _our_epochs(configuration: Configuration, digits: Dataset, precision: str) -> Callable[[], float]:
+    """A function that trains by our loop and returns images per second: shuffling, augmentation, steps, logging."""
     short = dataclasses.replace(configuration.schedule, epochs=_EPOCHS)
 
     def epoch() -> float:
@@ -119,39 +122,39 @@ def _ours(configuration: Configuration, digits: MNIST, precision: str) -> Callab
     return epoch
 
 
-def _step(configuration: Configuration, digits: MNIST) -> tuple[Callable[[], float], Callable[[], None]]:
-    """Images a second of steps alone, and one step."""
+def _steps(configuration: Configuration, digits: Dataset) -> tuple[Callable[[], float], Callable[[], None]]:
+    """A function that takes steps and returns images per second, and a function that takes one step."""
     [group], step = _groups(configuration, digits, 1, 1)
 
-    def some() -> float:
+    def epoch_of_steps() -> float:
         started = time.perf_counter()
         for _ in range(_DIGITS // _BATCH):
             step()
         return (_DIGITS // _BATCH) * group.batch / (time.perf_counter() - started)
 
-    return some, step
+    return epoch_of_steps, step
 
 
-def _groups(configuration: Configuration, digits: MNIST, runs: int, groups: int):
-    """Groups of runs that are in the middle of an epoch, and a step of the first of them."""
+def _groups(configuration: Configuration, digits: Dataset, runs: int, groups: int):
+    """Runs divided among groups that have started an epoch, and a function that takes a step of the first group."""
     long = dataclasses.replace(configuration, schedule=dataclasses.replace(configuration.schedule, epochs=1_000))
     objective = architecture_and_objective(configuration.model)[1]
     all_runs = _runs(long, digits, runs)
     parts = [all_runs[n::groups] for n in range(groups)]
-    made = [RunGroup(part, digits, objective, "float32") for part in parts]
-    for group in made:
+    run_groups = [RunGroup(part, digits, objective, "float32") for part in parts]
+    for group in run_groups:
         group.step(0)
     numbers = iter(range(1, 10**9))
 
     def step() -> None:
-        # Within one epoch, so that no new one is made.
-        made[0].step(next(numbers) % made[0].steps_an_epoch)
+        # The number stays within the first epoch, so that no step starts a new one.
+        run_groups[0].step(next(numbers) % run_groups[0].steps_per_epoch)
 
-    return made, step
+    return run_groups, step
 
 
 def _shares(step: Callable[[], None]) -> dict[str, float]:
-    """What a step's time goes to, as parts of it; the rest is elementwise arithmetic, and Python."""
+    """The shares of a step's time, by kind of work; they add up to 1."""
     step()
     with profile(activities=[ProfilerActivity.CPU]) as profiled:
         started = time.perf_counter()
@@ -159,29 +162,29 @@ def _shares(step: Callable[[], None]) -> dict[str, float]:
             step()
         spent = time.perf_counter() - started
     events = [(event.key, event.self_cpu_time_total * 1e-6) for event in profiled.key_averages()]
-    found = {
-        kind: sum(seconds for name, seconds in events if name.startswith(starts)) / spent
-        for kind, starts in _KINDS.items()
+    shares = {
+        kind: sum(seconds for name, seconds in events if name.startswith(prefixes)) / spent
+        for kind, prefixes in _EVENTS.items()
     }
     arithmetic = sum(seconds for name, seconds in events if name.startswith("aten::")) / spent
-    found["other arithmetic"] = (
+    shares["other arithmetic"] = (
         arithmetic
-        - found["matrix products"]
+        - shares["matrix products"]
         - sum(seconds for name, seconds in events if name == "aten::_fused_adam_") / spent
     )
-    return {**found, "Python and dispatch": 1 - sum(found.values())}
+    return {**shares, "Python and dispatch": 1 - sum(shares.values())}
 
 
 def _operations(step: Callable[[], None], images: int) -> float:
-    """Float operations in matrix products for each image of a step, forward and backward, as torch counts them."""
+    """Floating-point operations per image in the matrix products of a step, forward and backward, by torch's count."""
     with FlopCounterMode(display=False) as counter:
         step()
     return counter.get_total_flops() / images
 
 
-def _many(model: str, batch: int, digits: MNIST, repeats: int) -> dict:
-    """Ten runs in turn against ten together: images a second of all, steps alone."""
-    plain = _measured(model)
+def _many_runs(model: str, batch: int, digits: Dataset, repeats: int) -> dict:
+    """Images per second of ten runs: one after the other, as one batched group, and on several threads."""
+    plain = _fixed_configuration(model)
     configuration = dataclasses.replace(plain, schedule=dataclasses.replace(plain.schedule, batch=batch))
     threads = torch.get_num_threads()
     [alone], one_step = _groups(configuration, digits, 1, 1)
@@ -218,32 +221,36 @@ def _many(model: str, batch: int, digits: MNIST, repeats: int) -> dict:
 
 
 def run(repeats: int = 5) -> dict:
-    """Measure everything, on as many threads as torch uses; some minutes."""
-    digits = MNIST.load("train", source="embedded", size=_DIGITS)
-    authors = the_authors()
+    """Measure everything in some minutes, on as many threads as torch uses.
+
+    Args:
+        repeats: runs of which the median counts.
+    """
+    digits = DATASETS["mnist"].for_training("train", source="embedded", size=_DIGITS)
+    authors = with_authors_networks()
     authors = dataclasses.replace(authors, schedule=dataclasses.replace(authors.schedule, batch=_BATCH))
-    shown = tqdm(total=3 + len(BATCHES), disable=None, unit="part")
-    # First, because our own training changes how the whole process keeps its memory.
-    one = medians(repeats, plain=_plain(authors, digits))
-    shown.update()
+    progress = tqdm(total=3 + len(BATCHES), disable=None, unit="part")
+    # Plain first: our own training changes how the process allocates memory.
+    one = medians(repeats, plain=_plain_epoch(authors, digits))
+    progress.update()
     keep_freed_memory()
     limits = machine()
-    step_rate, step = _step(authors, digits)
+    step_rate, step = _steps(authors, digits)
     one |= medians(
         repeats,
-        ours=_ours(authors, digits, "float32"),
-        bf16=_ours(authors, digits, "bf16"),
+        ours=_our_epochs(authors, digits, "float32"),
+        bf16=_our_epochs(authors, digits, "bf16"),
         step=step_rate,
         limit=matrix_rate,
     )
-    shown.update()
+    progress.update()
     operations, shares = _operations(step, _BATCH), _shares(step)
-    shown.update()
+    progress.update()
     many = []
     for model, batch in BATCHES:
-        many.append(_many(model, batch, digits, repeats))
-        shown.update()
-    shown.close()
+        many.append(_many_runs(model, batch, digits, repeats))
+        progress.update()
+    progress.close()
     return {
         "schema": SCHEMA,
         "command": "vitae bench train",
@@ -263,7 +270,7 @@ def run(repeats: int = 5) -> dict:
 
 
 def summary(found: dict) -> str:
-    """A record as a person wants to read it in a terminal."""
+    """A record as text for a terminal."""
     one = found["one run"]
 
     def share(images: float, row: dict) -> str:

@@ -1,7 +1,7 @@
-"""Benchmarks of the transformations: `vitae bench transforms`. One process, one thread, the competitor in the same run.
+"""Speed and accuracy of the transformations: `vitae bench transforms`, on one thread, if wanted against libcpab.
 
-Everything is stored as one record, which the book's benchmark page reads: nanoseconds a point, errors in pixels, bytes
-a point, and what this machine's core can do at best.
+The record, which the book's benchmark page shows, has nanoseconds per point, errors in pixels, bytes per point, and the
+rates that one core of this machine reaches at best.
 """
 
 import os
@@ -26,7 +26,7 @@ from vitae.transforms.kernels import cpab_reference as reference
 from vitae.transforms.libcpab import gamma_of_theta, orthonormal_basis
 
 SCHEMA = 1
-# (tessellation, batch, channels, height, width): the sizes that the table promises.
+# The sizes in the table: tessellation, batch, channels, height, width.
 CASES = [
     ((2, 4), 64, 1, 128, 128),
     ((2, 4), 256, 3, 64, 64),
@@ -37,58 +37,57 @@ CASES = [
 ]
 _ACCURACY_SIDE, _ACCURACY_FIELDS = 64, 512
 _EXACT_STEPS = 3000
-# Of one evaluation and its step, as `flow` writes them: x += k and y = x + k / 2 for two components (8), four
-# comparisons against the square (4), cell and place (4), s - t and s + t - 1 (3), and two fields of four products
-# and four sums (16). Absolute values, conversions and everything done once a cell more than needed count as nothing.
+# Operations of one evaluation of the velocity field and one step: x += k and y = x + k / 2 for two components (8), four
+# comparisons with the square (4), cell and position in it (4), s - t and s + t - 1 (3), and two components of four
+# products and four sums (16). Absolute values and conversions are not counted.
 OPERATIONS_AN_EVALUATION = 35
 
 
 def _prior(cpab: CPAB, batch: int, seed: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
-    """libcpab's unit prior: theta ~ N(0, I), its basis, and the same fields as our gamma."""
+    """Draws of libcpab's unit prior: theta ~ N(0, I), the basis, and the same velocity fields as our gamma."""
     basis = orthonormal_basis(cpab)
     theta = torch.randn(batch, basis.shape[1], generator=generator("cpu", seed, "benchmark"), dtype=torch.float64)
     return theta.to(dtype), basis, gamma_of_theta(theta, basis, cpab).to(dtype)
 
 
-class _Competitor:
-    """libcpab with our basis, so that both integrate the same fields."""
+class _Libcpab:
+    """libcpab with our basis, so that both integrate the same velocity fields."""
 
     def __init__(self):
         try:
             from libcpab import Cpab
         except ImportError:
             raise InputError(
-                "libcpab is not installed: 'pip install --no-deps libcpab==0.1.3' into a folder on PYTHONPATH, or "
-                "leave --against-libcpab out."
+                "libcpab is not installed: run 'pip install --no-deps libcpab==0.1.3', or leave --against-libcpab out."
             ) from None
-        self._make, self._made = Cpab, {}
+        self._constructor, self._by_tessellation = Cpab, {}
 
     def of(self, cpab: CPAB, basis: Tensor):
         key = cpab.tessellation
-        if key not in self._made:
-            # Its own null space of an 8 x 8 tessellation is slow to compute, and ours is the same space.
-            made = self._make([1, 1], device="cpu", zero_boundary=True)
-            made.params.nc, made.params.nC = list(key), 4 * key[0] * key[1]
-            made.params.inc = [1 / side for side in key]
-            made.params.basis = basis.numpy()
-            made.params.D, made.params.d = basis.shape
-            self._made[key] = made
-        return self._made[key]
+        if key not in self._by_tessellation:
+            # Its own basis of the same space is slow to compute for 8 x 8 cells.
+            lib = self._constructor([1, 1], device="cpu", zero_boundary=True)
+            lib.params.nc, lib.params.nC = list(key), 4 * key[0] * key[1]
+            lib.params.inc = [1 / side for side in key]
+            lib.params.basis = basis.numpy()
+            lib.params.D, lib.params.d = basis.shape
+            self._by_tessellation[key] = lib
+        return self._by_tessellation[key]
 
 
-def _speed(case: tuple, repeats: int, competitor: _Competitor | None) -> dict:
-    """Nanoseconds a point of one case: ours with 16 and 50 steps, plain torch, and the competitor's 50 steps."""
+def _speed(case: tuple, repeats: int, libcpab: _Libcpab | None) -> dict:
+    """Nanoseconds per point of one case: ours with 16 and 50 steps, plain torch and libcpab with 50 steps."""
     tessellation, batch, channels, height, width = case
     points = batch * height * width
     images = torch.rand(batch, channels, height, width, generator=generator("cpu", 0, "benchmark images"))
     theta, basis, gamma = _prior(CPAB(tessellation), batch, 0)
-    needs = gamma.clone().requires_grad_()
-    images_need = images.clone().requires_grad_()
+    gamma_leaf = gamma.clone().requires_grad_()
+    images_leaf = images.clone().requires_grad_()
 
     def nanoseconds(work: Callable[[], object]) -> float:
         return median_seconds(work, repeats) / points * 1e9
 
-    def both_ways(forward: Callable[[], Tensor], *leaves: Tensor) -> None:
+    def forward_backward(forward: Callable[[], Tensor], *leaves: Tensor) -> None:
         for leaf in leaves:
             leaf.grad = None
         result = forward()
@@ -97,27 +96,29 @@ def _speed(case: tuple, repeats: int, competitor: _Competitor | None) -> dict:
     def of(cpab: CPAB) -> dict:
         return {
             "grid": nanoseconds(lambda: cpab.grid(gamma, height, width)),
-            "grid, both ways": nanoseconds(lambda: both_ways(lambda: cpab.grid(needs, height, width), needs)),
+            "grid, both ways": nanoseconds(
+                lambda: forward_backward(lambda: cpab.grid(gamma_leaf, height, width), gamma_leaf)
+            ),
             "images": nanoseconds(lambda: cpab.warp(images, gamma)),
             "images, both ways": nanoseconds(
-                lambda: both_ways(lambda: cpab.warp(images_need, needs), needs, images_need)
+                lambda: forward_backward(lambda: cpab.warp(images_leaf, gamma_leaf), gamma_leaf, images_leaf)
             ),
         }
 
     found: dict = {"tessellation": tessellation, "batch": batch, "channels": channels, "height": height, "width": width}
     for steps in (16, 50):
         found[f"ours, {steps} steps"] = of(CPAB(tessellation, steps=steps))
-    # The reference is for reading; a few samples show its speed.
+    # The reference implementation is slow: a few samples suffice.
     few = slice(min(batch, 64))
     field = reference.coefficients_of(gamma[few], *tessellation, True)
     taken = torch.full((len(field),), 50, dtype=torch.int32)
     grid = pixel_grid(height, width)[None]
-    seconds = median_seconds(lambda: reference.moved(field, taken, grid, *tessellation, height, width), 3)
+    seconds = median_seconds(lambda: reference.flow(field, taken, grid, *tessellation, height, width), 3)
     found["plain torch, 50 steps"] = {"grid": seconds / (len(field) * height * width) * 1e9}
-    if competitor is not None:
-        lib = competitor.of(CPAB(tessellation), basis)
+    if libcpab is not None:
+        lib = libcpab.of(CPAB(tessellation), basis)
         mesh = lib.uniform_meshgrid([height, width])
-        lib_needs = theta.clone().requires_grad_()
+        theta_leaf = theta.clone().requires_grad_()
 
         def forward() -> Tensor:
             with torch.no_grad():
@@ -127,7 +128,7 @@ def _speed(case: tuple, repeats: int, competitor: _Competitor | None) -> dict:
         found["libcpab, 50 steps"] = {
             "grid": median_seconds(forward, few_repeats) / points * 1e9,
             "grid, both ways": median_seconds(
-                lambda: both_ways(lambda: lib.transform_grid(mesh, lib_needs), lib_needs), few_repeats
+                lambda: forward_backward(lambda: lib.transform_grid(mesh, theta_leaf), theta_leaf), few_repeats
             )
             / points
             * 1e9,
@@ -135,8 +136,8 @@ def _speed(case: tuple, repeats: int, competitor: _Competitor | None) -> dict:
     return found
 
 
-def _accuracy(tessellation: tuple[int, int], competitor: _Competitor | None) -> dict:
-    """Errors in pixels of a 64 x 64 image over 512 fields of libcpab's unit prior, against 3,000 steps in float64."""
+def _accuracy(tessellation: tuple[int, int], libcpab: _Libcpab | None) -> dict:
+    """Errors in pixels of a 64 x 64 image for 512 draws of libcpab's unit prior, against 3,000 steps in float64."""
     side = _ACCURACY_SIDE
     theta, basis, gamma = _prior(CPAB(tessellation), _ACCURACY_FIELDS, 1)
     exact = CPAB(tessellation, steps=_EXACT_STEPS).grid(gamma.double(), side, side)
@@ -145,7 +146,7 @@ def _accuracy(tessellation: tuple[int, int], competitor: _Competitor | None) -> 
     def pixels(difference: Tensor) -> dict:
         distance = difference.double().norm(dim=-1) * side / 2
         worst = distance.amax(1)
-        # The largest of a field's points, in the median field and in the worst of all.
+        # The largest error over a field's points: of the worst field, and the median over fields.
         return {"max": worst.max().item(), "median max": worst.median().item(), "mean": distance.mean().item()}
 
     found: dict = {"tessellation": tessellation}
@@ -157,11 +158,11 @@ def _accuracy(tessellation: tuple[int, int], competitor: _Competitor | None) -> 
         ends = cpab.apply(gamma, points)
         found[name] = {"error": pixels(ends - exact), "inverse": pixels(cpab.apply(gamma, ends, inverse=True) - points)}
     found["ours, automatic steps"]["steps"] = CPAB(tessellation).steps_of(gamma).double().mean().item()
-    if competitor is not None:
-        lib = competitor.of(CPAB(tessellation), basis)
-        theirs = (points.flip(-1).T + 1) / 2
+    if libcpab is not None:
+        lib = libcpab.of(CPAB(tessellation), basis)
+        lib_points = (points.flip(-1).T + 1) / 2
         with torch.no_grad():
-            ends = lib.transform_grid(theirs, theta)
+            ends = lib.transform_grid(lib_points, theta)
             back = lib.transform_grid(ends, -theta)
 
         def ours(moved: Tensor) -> Tensor:
@@ -172,10 +173,14 @@ def _accuracy(tessellation: tuple[int, int], competitor: _Competitor | None) -> 
 
 
 def convergence(tessellation: tuple[int, int], evaluations: list[int], side: int = 64, fields: int = 16) -> dict:
-    """Mean and largest error in pixels against the number of evaluations: ours, Euler, and exponential Euler.
+    """Mean and largest error in pixels by number of evaluations: ours, Euler, and exponential Euler, libcpab's scheme.
 
-    Exponential Euler is what libcpab does: in each step a point follows the affine field of the triangle where the step
-    starts, exactly.
+    Exponential Euler integrates, in each step, the affine field of the triangle in which the step starts exactly.
+
+    Args:
+        evaluations: numbers of evaluations of the velocity field.
+        side: pixels per side of the image.
+        fields: draws of the prior.
     """
     _, _, gamma = _prior(CPAB(tessellation), fields, 2, torch.float64)
     exact = CPAB(tessellation, steps=_EXACT_STEPS).grid(gamma, side, side)
@@ -208,7 +213,7 @@ def convergence(tessellation: tuple[int, int], evaluations: list[int], side: int
             lambda n: reference.to_cells(CPAB(tessellation, steps=n - 1).grid(gamma, side, side), rows, columns),
         ),
     ):
-        # Too few steps are the point here, and no surprise.
+        # Few steps cause a warning, but are what is measured here.
         with warnings.catch_warnings(action="ignore"):
             errors = [
                 ((integrate(n) - reference.to_cells(exact, rows, columns)) / size * side).norm(dim=-1)
@@ -221,25 +226,25 @@ def convergence(tessellation: tuple[int, int], evaluations: list[int], side: int
 def _affine(repeats: int) -> dict:
     """Microseconds: the exponential of 1,024 generators, and a warp of 256 x 1 x 28 x 28 images."""
     gamma = 0.3 * torch.randn(1024, 6, generator=generator("cpu", 0, "benchmark affine"))
-    needs = gamma.clone().requires_grad_()
+    gamma_leaf = gamma.clone().requires_grad_()
     images = torch.rand(256, 1, 28, 28, generator=generator("cpu", 0, "benchmark images")).requires_grad_()
 
-    def theirs(of: Tensor) -> Tensor:
+    def torch_matrix(of: Tensor) -> Tensor:
         whole = F.pad(torch.cat([of[:, :4].unflatten(1, (2, 2)), of[:, 4:, None]], -1), (0, 0, 0, 1))
         return torch.linalg.matrix_exp(whole)[:, :2]
 
-    def their_warp() -> Tensor:
+    def torch_warp() -> Tensor:
         return F.grid_sample(
             images,
-            F.affine_grid(theirs(needs[:256]), [256, 1, 28, 28], align_corners=False),
+            F.affine_grid(torch_matrix(gamma_leaf[:256]), [256, 1, 28, 28], align_corners=False),
             padding_mode="border",
             align_corners=False,
         )
 
     affine = Affine()
 
-    def both_ways(work: Callable[[], Tensor]) -> None:
-        needs.grad = images.grad = None
+    def forward_backward(work: Callable[[], Tensor]) -> None:
+        gamma_leaf.grad = images.grad = None
         work().sum().backward()
 
     def microseconds(work: Callable[[], object]) -> float:
@@ -248,21 +253,21 @@ def _affine(repeats: int) -> dict:
     return {
         "exponential": {
             "ours": microseconds(lambda: affine.matrix(gamma)),
-            "torch": microseconds(lambda: theirs(gamma)),
-            "ours, both ways": microseconds(lambda: both_ways(lambda: affine.matrix(needs))),
-            "torch, both ways": microseconds(lambda: both_ways(lambda: theirs(needs))),
+            "torch": microseconds(lambda: torch_matrix(gamma)),
+            "ours, both ways": microseconds(lambda: forward_backward(lambda: affine.matrix(gamma_leaf))),
+            "torch, both ways": microseconds(lambda: forward_backward(lambda: torch_matrix(gamma_leaf))),
         },
         "images": {
             "ours": microseconds(lambda: affine.warp(images.detach(), gamma[:256])),
-            "torch": microseconds(lambda: their_warp().detach()),
-            "ours, both ways": microseconds(lambda: both_ways(lambda: affine.warp(images, needs[:256]))),
-            "torch, both ways": microseconds(lambda: both_ways(their_warp)),
+            "torch": microseconds(lambda: torch_warp().detach()),
+            "ours, both ways": microseconds(lambda: forward_backward(lambda: affine.warp(images, gamma_leaf[:256]))),
+            "torch, both ways": microseconds(lambda: forward_backward(torch_warp)),
         },
     }
 
 
 def _memory() -> dict | None:
-    """Peak bytes a point of one forward and backward pass beyond what there was before; Linux only."""
+    """Bytes per point that a forward and backward pass adds to the peak memory; None on other systems than Linux."""
     status = Path("/proc/self/status")
     if not status.exists():
         return None
@@ -292,26 +297,26 @@ def _memory() -> dict | None:
 
 
 def run(repeats: int = 7, against: bool = False) -> dict:
-    """Measure everything on one thread; ten minutes with a competitor, three without.
+    """Measure everything on one thread, in ten minutes with libcpab and three without.
 
     Args:
         repeats: runs of which the median counts.
         against: measure libcpab 0.1.3 in the same process.
 
     Raises:
-        InputError: libcpab is wanted and not installed, or there are no kernels to measure.
+        InputError: libcpab is to be measured but is not installed, or numba is missing.
     """
     if not operators.has_kernels(torch.zeros(())):
-        raise InputError("there are no CPU kernels to measure: install numba.")
-    competitor = _Competitor() if against else None
+        raise InputError("the CPU kernels need numba: install it to measure them.")
+    libcpab = _Libcpab() if against else None
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         jobs: list[tuple[str, Callable[[], dict | None]]] = [("machine", machine), ("memory", _memory)]
         jobs.append(("affine", lambda: _affine(repeats)))
-        jobs += [(f"speed {case}", lambda case=case: _speed(case, repeats, competitor)) for case in CASES]
+        jobs += [(f"speed {case}", lambda case=case: _speed(case, repeats, libcpab)) for case in CASES]
         meshes = [(2, 4), (4, 4), (8, 8)]
-        jobs += [(f"accuracy {mesh}", lambda mesh=mesh: _accuracy(mesh, competitor)) for mesh in meshes]
+        jobs += [(f"accuracy {mesh}", lambda mesh=mesh: _accuracy(mesh, libcpab)) for mesh in meshes]
         found: dict[str, list] = {}
         with tqdm(jobs, disable=None, unit="part") as bar:
             for name, job in bar:
@@ -339,8 +344,8 @@ def run(repeats: int = 7, against: bool = False) -> dict:
 
 
 def summary(found: dict) -> str:
-    """A record as a person wants to read it in a terminal."""
-    lines = [f"{found['machine']['processor']}, one thread, medians of {found['repeats']}; nanoseconds a point:"]
+    """A record as text for a terminal."""
+    lines = [f"{found['machine']['processor']}, one thread, medians of {found['repeats']}; nanoseconds per point:"]
     for case in found["speed"]:
         size = f"{case['batch']} x {case['channels']} x {case['height']} x {case['width']}"
         ours = case["ours, 50 steps"]

@@ -1,9 +1,7 @@
-"""Every figure of the book: functions of arrays, records and models that return a matplotlib figure.
+"""Every figure of the book: functions of arrays, records and models that return a matplotlib figure."""
 
-A figure's file is named by its maker, `NOTEBOOK-NAME`, and has its provenance beside it as JSON.
-"""
-
-from vitae.report.figures.diagrams import SPACE_COLOURS, Box, diagram
+from vitae.report.figures.diagrams import Box, diagram
+from vitae.report.figures.heatmaps import Matrix, importances, matrices, score_matrices
 from vitae.report.figures.images import (
     before_and_after,
     contact_sheet,
@@ -22,25 +20,13 @@ from vitae.report.figures.latents import (
     traversals,
     warped_by,
 )
+from vitae.report.figures.lines import Curve, curves, learning_curves
 from vitae.report.figures.provenance import Maker, at_full_size, demonstration, saved_figure, write_figure
-from vitae.report.figures.scores import (
-    Curve,
-    Matrix,
-    beside_the_poster,
-    curves,
-    importances,
-    leaders,
-    learning_curves,
-    matrices,
-    score_matrices,
-    scores_of,
-    space_knowledge,
-)
+from vitae.report.figures.scores import beside_the_poster, leaders, scores_of, space_knowledge
 from vitae.report.figures.style import STYLE
 from vitae.report.figures.transforms import area_changes, convergence, velocity_fields, warped_grids
 
 __all__ = [
-    "SPACE_COLOURS",
     "STYLE",
     "Box",
     "Curve",

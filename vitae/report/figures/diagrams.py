@@ -1,17 +1,24 @@
-"""TODO report.figures.diagrams."""
+"""Diagrams of a model: boxes and arrows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from vitae.report.figures.style import _figure, _subplots
+from vitae.report.figures.style import BLUE, ORANGE, book_figure, subplots
 
 
 @dataclass(frozen=True)
 class Box:
-    """A box of a diagram: what it says, where its middle is, in boxes across and down, whether it is learned, and the
-    latent space that it belongs to."""
+    """A box of a diagram.
+
+    Attributes:
+        text: what is written in it.
+        across: column of its centre, counted from 0; may lie between two columns.
+        down: row of its centre, counted from 0 at the top.
+        learned: whether it is a network; drawn with round corners.
+        space: the latent space whose colour it has, `z_A` or `z_P`; none by default.
+    """
 
     text: str
     across: float
@@ -20,21 +27,21 @@ class Box:
     space: str = ""
 
 
-# Of latent spaces, in diagrams, and those of the page `play`: a line's colour and a ground's.
-SPACE_COLOURS = {"z_A": ("#0072b2", "#dceaf7"), "z_P": ("#d55e00", "#fbe3d6"), "": ("black", "white")}
+# Latent space -> edge and fill colour.
+_SPACE_COLOURS = {"z_A": (BLUE, "#dceaf7"), "z_P": (ORANGE, "#fbe3d6"), "": ("black", "white")}
 
 
-@_figure
+@book_figure
 def diagram(boxes: dict[str, Box], arrows: Sequence[tuple[str, str]], dashed: Sequence[tuple[str, str]] = ()) -> Figure:
-    """Boxes and arrows between them, by name; what is learned is round, and coloured, as is what belongs to a space."""
+    """Boxes by name, with solid and dashed arrows between pairs of names, from first to second."""
     width, height = 1 + max(box.across for box in boxes.values()), 1 + max(box.down for box in boxes.values())
-    figure, axes = _subplots(1, 1, figsize=(1.35 * width, 0.75 * height))
+    figure, axes = subplots(1, 1, figsize=(1.35 * width, 0.75 * height))
     cell, drawn = axes[0][0], {}
     for name, box in boxes.items():
-        edge, ground = SPACE_COLOURS[box.space]
+        edge, fill = _SPACE_COLOURS[box.space]
         style = {
             "boxstyle": "round,pad=0.5" if box.learned else "square,pad=0.4",
-            "fc": SPACE_COLOURS["z_A"][1] if box.learned and not box.space else ground,
+            "fc": _SPACE_COLOURS["z_A"][1] if box.learned and not box.space else fill,
             "ec": edge,
         }
         drawn[name] = cell.text(box.across, -box.down, box.text, ha="center", va="center", bbox=style, fontsize=9)

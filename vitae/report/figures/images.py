@@ -1,4 +1,4 @@
-"""TODO report.figures.images."""
+"""Figures made of images: contact sheets, reconstructions, and images before and after the inverse transformation."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -6,21 +6,27 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vitae.data.base import as_floats
+from vitae.data.dataset import as_floats
 from vitae.models.base import GenerativeModel
-from vitae.report.figures.scores import _DPI, _SHEET_DOTS
-from vitae.report.figures.style import _BLUE, _INCHES, _ORANGE, _bare, _draw_image, _figure, _subplots
+from vitae.report.figures.style import BLUE, ORANGE, book_figure, draw_image, hide_frame, subplots
+
+_IMAGE_INCHES = 0.62  # the side of an image in a grid of images
+# Contact sheets are about this many dots wide, at the style's dots per inch.
+_SHEET_DOTS, _DPI = 1100, 160
 
 
-def _image_grid(rows: list[tuple[str, Tensor]], title: str = "") -> Figure:
-    """Labelled rows of images, each `n x channels x height x width` in [0, 1], all rows of one length."""
+@book_figure
+def image_rows(rows: list[tuple[str, Tensor]], title: str = "") -> Figure:
+    """Labelled rows of images, each `n x channels x height x width` in [0, 1], with the same n in every row."""
     columns = max(len(images) for _, images in rows)
-    figure, axes = _subplots(len(rows), columns, figsize=(_INCHES * columns + 1.2, _INCHES * len(rows) + 0.4))
+    figure, axes = subplots(
+        len(rows), columns, figsize=(_IMAGE_INCHES * columns + 1.2, _IMAGE_INCHES * len(rows) + 0.4)
+    )
     for (label, images), row in zip(rows, axes, strict=True):
         for image, cell in zip(images, row, strict=True):
-            _draw_image(cell, image)
-        # A latent's space, as `latent_label` writes it.
-        colour = _BLUE if "z_{A" in label else _ORANGE if "z_{P" in label else "black"
+            draw_image(cell, image)
+        # The label of a latent, as `latents.latent_label` writes it, has its space's colour.
+        colour = BLUE if "z_{A" in label else ORANGE if "z_{P" in label else "black"
         row[0].set_ylabel(label, rotation=0, ha="right", va="center", color=colour)
     figure.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
     if title:
@@ -28,8 +34,15 @@ def _image_grid(rows: list[tuple[str, Tensor]], title: str = "") -> Figure:
     return figure
 
 
-def _mosaic(rows: list[Tensor]) -> np.ndarray:
-    """Rows of uint8 images as one picture in [0, 1], a pixel of grey between them; short rows end in grey."""
+def mosaic(rows: list[Tensor]) -> np.ndarray:
+    """Rows of uint8 images as one picture with values in [0, 1]; images are one grey pixel apart, gaps are grey.
+
+    Args:
+        rows: each `n x channels x height x width`; n may differ.
+
+    Returns:
+        `picture height x picture width x 3`.
+    """
     count = max(map(len, rows))
     height, width = rows[0].shape[-2:]
     picture = np.full((len(rows) * (height + 1) - 1, count * (width + 1) - 1, 3), 0.5)
@@ -41,27 +54,27 @@ def _mosaic(rows: list[Tensor]) -> np.ndarray:
 
 
 def _draw_mosaic(rows: list[Tensor]) -> tuple[Figure, plt.Axes]:
-    """A figure in which every pixel of the images is a square of whole dots."""
-    picture = _mosaic(rows)
+    """A figure in which every image pixel is a square with a whole number of dots per side."""
+    picture = mosaic(rows)
     height, width = picture.shape[:2]
     dots = max(1, round(_SHEET_DOTS / width))
     figure = plt.figure(figsize=(width * dots / _DPI, height * dots / _DPI), layout="none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(picture, interpolation="nearest", aspect="auto")
-    _bare(axes)
+    hide_frame(axes)
     return figure, axes
 
 
-@_figure
+@book_figure
 def contact_sheet(images: Tensor, columns: int | None = None) -> Figure:
-    """uint8 images `n x channels x height x width` in rows, by default of 16 small ones or of 8."""
+    """uint8 images, `n x channels x height x width`, in rows of `columns`: by default 16 up to 32 pixels, else 8."""
     figure, _ = _draw_mosaic(list(images.split(columns or (16 if images.shape[-1] <= 32 else 8))))
     return figure
 
 
-@_figure
+@book_figure
 def factor_sheet(rows: list[tuple[str, Tensor]]) -> Figure:
-    """Named rows of uint8 images, `n x channels x height x width`: in each one factor moves."""
+    """Named rows of uint8 images, `n x channels x height x width`; one factor varies in each row."""
     figure, axes = _draw_mosaic([images for _, images in rows])
     height = rows[0][1].shape[-2] + 1
     axes.set_yticks([(i + 0.5) * height - 1 for i in range(len(rows))], [name for name, _ in rows])
@@ -69,9 +82,9 @@ def factor_sheet(rows: list[tuple[str, Tensor]]) -> Figure:
     return figure
 
 
-@_figure
+@book_figure
 def before_and_after(model: GenerativeModel, images: Tensor) -> Figure:
-    """Poster, Figure 1: images before and after `T_-gamma`, with the warped outline of the frame.
+    """Images before and after T_-gamma, with the outline of the transformed frame (the poster's Figure 1).
 
     Args:
         images: uint8, `n x channels x height x width`.
@@ -86,45 +99,39 @@ def before_and_after(model: GenerativeModel, images: Tensor) -> Figure:
             for pair in ((side, -1 + 0 * side), (1 + 0 * side, side), (-side, 1 + 0 * side), (-1 + 0 * side, -side))
         ]
     )
-    # T_-gamma(x)(p) = x(T_-gamma(p)): the frame of the result, seen in the input.
+    # T_-gamma(x)(p) = x(T_-gamma(p)): the frame of the result, drawn on the input.
     outline = model.transformation.apply(model.decoder_P(z_P), rim, inverse=True)
-    figure, axes = _subplots(2, len(x), figsize=(1.7 * len(x) + 0.8, 3.4))
+    figure, axes = subplots(2, len(x), figsize=(1.7 * len(x) + 0.8, 3.4))
     for j in range(len(x)):
-        _draw_image(axes[0][j], x[j])
+        draw_image(axes[0][j], x[j])
         height, width = x.shape[-2:]
         axes[0][j].plot(
-            (outline[j, :, 0] + 1) * width / 2 - 0.5, (outline[j, :, 1] + 1) * height / 2 - 0.5, c=_ORANGE, lw=1.2
+            (outline[j, :, 0] + 1) * width / 2 - 0.5, (outline[j, :, 1] + 1) * height / 2 - 0.5, c=ORANGE, lw=1.2
         )
-        # Room for the part of the frame that lies outside the image.
+        # The outline may extend beyond the image.
         rx, ry = 0.3 * width, 0.3 * height
         axes[0][j].set(xlim=(-rx, width + rx - 1), ylim=(height + ry - 1, -ry), facecolor="black")
-        _draw_image(axes[1][j], upright[j])
+        draw_image(axes[1][j], upright[j])
     axes[0][0].set_ylabel("$x$", rotation=0, ha="right", va="center")
     axes[1][0].set_ylabel(r"$T_{-\gamma}(x)$", rotation=0, ha="right", va="center")
     return figure
 
 
-@_figure
+@book_figure
 def reconstructions(models: dict[str, GenerativeModel], images: Tensor) -> Figure:
-    """Images over the reconstructions from posterior means by each model.
+    """Images above each model's reconstructions from posterior means.
 
     Args:
         models: printed name -> model.
         images: uint8, `n x channels x height x width`.
     """
     x = as_floats(images)
-    return _image_grid([("input", x), *((name, model(x, None).mean) for name, model in models.items())])
+    return image_rows([("input", x), *((name, model(x, None).mean) for name, model in models.items())])
 
 
-@_figure
-def image_rows(rows: list[tuple[str, Tensor]], title: str = "") -> Figure:
-    """Labelled rows of images, each `n x channels x height x width` in [0, 1], all rows of one length."""
-    return _image_grid(rows, title)
-
-
-@_figure
+@book_figure
 def undone(models: dict[str, GenerativeModel], images: Tensor) -> Figure:
-    """Images, and below them what each model makes of them by undoing the perspective it infers.
+    """Images above T_-gamma(x) of each model: the images with the inferred perspective undone.
 
     Args:
         models: label -> VITAE model.
@@ -134,4 +141,4 @@ def undone(models: dict[str, GenerativeModel], images: Tensor) -> Figure:
     rows = [("input", x)]
     for name, model in models.items():
         rows.append((name, model.undo_perspective(x, model.infer(x, noise=None).samples["z_P"])))
-    return _image_grid(rows)
+    return image_rows(rows)

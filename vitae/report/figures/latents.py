@@ -1,4 +1,4 @@
-"""TODO report.figures.latents."""
+"""Figures of latent spaces: codes as points, latent traversals, and planes of decoded images."""
 
 from collections.abc import Sequence
 
@@ -7,14 +7,14 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vitae.data.base import as_floats
+from vitae.data.dataset import as_floats
 from vitae.models.base import GenerativeModel
-from vitae.report.figures.images import _image_grid, _mosaic
-from vitae.report.figures.style import _BLUE, _ORANGE, _bare, _figure, _subplots
+from vitae.report.figures.images import image_rows, mosaic
+from vitae.report.figures.style import BLUE, ORANGE, book_figure, hide_frame, subplots
 
 
 def _two_dimensions(codes: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, str]]:
-    """Codes as they are if they are two numbers, else along their two principal axes."""
+    """Two-dimensional codes unchanged, others along their first two principal axes; with labels for both axes."""
     if codes.shape[1] == 2:
         return codes, (f"${name}$, first", f"${name}$, second")
     centred = codes - codes.mean(0)
@@ -22,19 +22,19 @@ def _two_dimensions(codes: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str
     return centred @ axes[:2].T, (f"${name}$, 1st principal axis", f"${name}$, 2nd principal axis")
 
 
-@_figure
+@book_figure
 def latent_spaces(codes: dict[str, np.ndarray], digits: np.ndarray) -> Figure:
-    """Poster, Figure 1: both latent spaces of VITAE, zeros and ones in two colours.
+    """Codes of zeros and ones in both latent spaces of VITAE, in two colours (the poster's Figure 1).
 
     Args:
-        codes: posterior means, `n x d` for each space.
+        codes: space -> posterior means, `n x d`.
         digits: `n`; only zeros and ones are drawn.
     """
-    figure, axes = _subplots(1, len(codes), figsize=(4.4 * len(codes), 3.8))
+    figure, axes = subplots(1, len(codes), figsize=(4.4 * len(codes), 3.8))
     titles = {"z_A": "appearance", "z_P": "perspective"}
     for cell, (name, values) in zip(axes[0], codes.items(), strict=True):
         points, labels = _two_dimensions(values, name)
-        for digit, colour, marker in ((0, _BLUE, "o"), (1, _ORANGE, "^")):
+        for digit, colour, marker in ((0, BLUE, "o"), (1, ORANGE, "^")):
             chosen = points[digits == digit]
             cell.scatter(*chosen.T, s=10, alpha=0.6, c=colour, marker=marker, linewidths=0, label=f"digit {digit}")
         cell.set(title=titles.get(name, name), xlabel=labels[0], ylabel=labels[1])
@@ -43,30 +43,47 @@ def latent_spaces(codes: dict[str, np.ndarray], digits: np.ndarray) -> Figure:
 
 
 def space_and_number(latent: str) -> tuple[str, int]:
-    """A latent's space and its place in it, counted from 1: of `z_P1` these are `z_P` and 1."""
+    """The space of a latent and its number within it, counted from 1: `z_P1` gives `("z_P", 1)`."""
     space = latent.rstrip("0123456789")
     return space, int(latent[len(space) :])
 
 
+def latent_label(latent: str) -> str:
+    """A latent's name in matplotlib's TeX: `z_P1` gives `$z_{P,1}$`."""
+    space, number = space_and_number(latent)
+    return f"$z_{{{number}}}$" if space == "z" else f"$z_{{{space[2:]},{number}}}$"
+
+
 def traversal(model: GenerativeModel, image: Tensor, latent: str, steps: int = 9, reach: float = 2.5) -> Tensor:
-    """Images, `steps x channels x height x width` in [0, 1]: one latent moves from -reach to reach, the others stay.
+    """Decoded images as one latent goes from -reach to reach; the others stay at the image's posterior means.
 
     Args:
-        image: uint8, `channels x height x width`; the others stay at its posterior means.
+        image: uint8, `channels x height x width`.
         latent: its name, such as `z_P1`.
+
+    Returns:
+        `steps x channels x height x width` in [0, 1].
     """
     space, number = space_and_number(latent)
     with torch.no_grad():
-        found = model.infer(as_floats(image[None]), noise=None).samples
-        moved = {name: values.repeat(steps, 1) for name, values in found.items()}
+        means = model.infer(as_floats(image[None]), noise=None).samples
+        moved = {name: values.repeat(steps, 1) for name, values in means.items()}
         moved[space][:, number - 1] = torch.linspace(-reach, reach, steps)
         return model.decode(moved).clamp(0, 1)
 
 
 def warped_by(model: GenerativeModel, image: Tensor, latent: str, steps: int = 9, reach: float = 2.5) -> Tensor:
-    """The image itself, not its reconstruction, as a perspective latent moves by up to reach from where it is.
+    """The input image itself, not its reconstruction, as a perspective latent moves from its posterior mean.
 
-    What it shows is T_gamma' of the image with its own T_gamma undone, `steps x channels x height x width`.
+    The image's own perspective is undone, then T_gamma' is applied, where gamma' is decoded from z_P with the latent
+    moved by -reach to reach.
+
+    Args:
+        image: uint8, `channels x height x width`.
+        latent: its name, such as `z_P1`.
+
+    Returns:
+        `steps x channels x height x width` in [0, 1].
     """
     _, number = space_and_number(latent)
     with torch.no_grad():
@@ -78,31 +95,25 @@ def warped_by(model: GenerativeModel, image: Tensor, latent: str, steps: int = 9
         return model.transformation.warp(upright.expand(steps, *x.shape[1:]), model.decoder_P(moved)).clamp(0, 1)
 
 
-def latent_label(latent: str) -> str:
-    """A latent's name as mathematics: z_P1 becomes z with P, 1 below."""
-    space, number = space_and_number(latent)
-    return f"$z_{{{number}}}$" if space == "z" else f"$z_{{{space[2:]},{number}}}$"
-
-
-@_figure
 def traversals(model: GenerativeModel, image: Tensor, title: str, steps: int = 9, reach: float = 2.5) -> Figure:
-    """One strip for each latent: it moves from -reach to reach, the others stay at the image's posterior means.
+    """A row of images for each latent of the model; see `traversal`.
 
     Args:
         image: uint8, `channels x height x width`.
     """
     names = [f"{space}{i + 1}" for space, size in model.spaces.items() for i in range(size)]
-    return _image_grid([(latent_label(name), traversal(model, image, name, steps, reach)) for name in names], title)
+    return image_rows([(latent_label(name), traversal(model, image, name, steps, reach)) for name in names], title)
 
 
 def plane(
     model: GenerativeModel, space: str, held: dict[str, Sequence[float]], steps: int = 9, reach: float = 2.5
 ) -> Tensor:
-    """What a model draws over the first two latents of a space, row by row: the first grows to the right, the second
-    upwards.
+    """Decoded images on a grid over the first two latents of a space, row by row.
+
+    Both latents go from -reach to reach: the first grows to the right, the second upwards.
 
     Args:
-        held: the first latents of any space that are not moved; all others are zero.
+        held: space -> values of its first latents; all latents that are neither moved nor listed here are zero.
 
     Returns:
         uint8, `(steps * steps) x channels x height x width`.
@@ -117,13 +128,13 @@ def plane(
         return model.decode(z).clamp(0, 1).mul(255).round().byte()
 
 
-@_figure
+@book_figure
 def planes(panels: Sequence[tuple[str, str, Tensor]]) -> Figure:
-    """Planes of pictures side by side, each with the space that it is over and a title; see `plane`."""
-    figure, axes = _subplots(1, len(panels), figsize=(4.2 * len(panels), 4.4))
+    """Planes of images side by side, see `plane`; each panel is a space, a title and the plane's images."""
+    figure, axes = subplots(1, len(panels), figsize=(4.2 * len(panels), 4.4))
     for cell, (space, title, images) in zip(axes[0], panels, strict=True):
         side = round(len(images) ** 0.5)
-        cell.imshow(_mosaic(list(images.split(side))), interpolation="nearest")
-        _bare(cell)
+        cell.imshow(mosaic(list(images.split(side))), interpolation="nearest")
+        hide_frame(cell)
         cell.set(title=title, xlabel=f"${space[:-1]}{{{space[-1]}1}}$ →", ylabel=f"${space[:-1]}{{{space[-1]}2}}$ →")
     return figure

@@ -1,4 +1,8 @@
-"""TODO report.figures.provenance."""
+"""Saving figures with their provenance, and showing saved figures in notebooks with their captions.
+
+A figure's file is `NOTEBOOK-NAME.png` or `.svg`. A JSON file beside it states the notebook, profile, seed, commit,
+seconds and the runs that the figure shows.
+"""
 
 import base64
 import html
@@ -21,17 +25,17 @@ from vitae.support.provenance import commit
 
 @dataclass(frozen=True)
 class Maker:
-    """Who makes a notebook's figures: what stands under each of them and in the file beside it.
+    """Saves a notebook's figures with their provenance, which it also shows as the caption.
 
     Attributes:
-        notebook: its name, which its figures' names begin with.
-        profile: of the runs.
-        seed: of the runs that are drawn.
-        takes_models: the notebook has a parameter `models`, so that a figure can be made without training those that
-            it does not show.
+        notebook: its name, the first part of its figures' file names.
+        profile: the profile of the runs.
+        seed: the seed of the runs that are drawn.
+        takes_models: whether the notebook has a parameter `models`; then the command in a caption names the models of
+            the figure, so that running it does not train the others.
 
     Raises:
-        InputError: a seed that is no whole number from 0 on, as papermill passes on what somebody typed.
+        InputError: `seed` is not a whole number of 0 or more; papermill passes on any text that was typed.
     """
 
     notebook: str
@@ -43,13 +47,13 @@ class Maker:
         require_number("seed", self.seed, 0, whole=True)
 
     def show(self, figure: Figure, name: str, alt: str, records: list[dict], *, vector: bool = False):
-        """Save a figure with its provenance, and return it for display with its caption.
+        """Save a figure with its provenance and return it, with its caption, for display.
 
         Args:
             name: what the figure shows; its file is `NOTEBOOK-NAME.png` or `.svg`.
-            alt: the picture in words, for those who do not see it.
+            alt: a description of the picture for readers who do not see it.
             records: the runs that the figure shows.
-            vector: save as SVG: for lines and points rather than images.
+            vector: save as SVG, for lines and points rather than images.
         """
         path = paths.figures(self.profile) / f"{self.notebook}-{name}.{'svg' if vector else 'png'}"
         write_figure(figure, path)
@@ -69,30 +73,30 @@ class Maker:
 
 
 def saved_figure(path: Path):
-    """A figure that a `Maker` saved, with its caption, for display in a notebook.
+    """A figure saved by a `Maker`, with its caption, for display in a notebook.
 
     Raises:
-        InputError: the figure or its provenance is not there.
+        InputError: the figure's file or its provenance is missing.
     """
     from IPython.display import HTML
 
     try:
         picture, provenance = path.read_bytes(), json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"there is no {error.filename}: run the notebook that makes it first.") from None
-    # As an image of its own, not inline: the identifiers inside two SVGs on one page would collide.
+        raise InputError(f"there is no file {error.filename}: run the notebook that draws this figure first.") from None
+    # An <img>, because the identifiers of two inline SVGs on one page would collide.
     if path.suffix == ".png":
-        picture, (width, height) = _lighter(picture)
+        picture, (width, height) = _as_webp(picture)
         source = f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
     else:
-        drawing, (width, height) = _shorter(picture.decode())
+        drawing, (width, height) = _compact_svg(picture.decode())
         source = f"data:image/svg+xml,{drawing.replace('%', '%25').replace('#', '%23')}"
     work = f"{provenance['seconds']:.0f} s of training and scoring" if provenance["runs"] else "nothing trained"
     notebook = Path(provenance["notebook"])
     command = f"papermill {notebook} out.ipynb -p profile {provenance['profile']} -p seed {provenance['seed']}"
     if models := provenance.get("models"):
         command += f" -p models '{' '.join(models)}'"
-    # For eyes alone: whoever hears the page has just heard it as the picture's text.
+    # Hidden from screen readers, which have just read the same text as the image's alt.
     seen = f'<span class="seen" aria-hidden="true">{html.escape(provenance["alt"])}</span>'
     caption = (
         f'{seen}<a href="../_sources/{notebook}" download>{notebook}</a> · profile {provenance["profile"]} · '
@@ -107,46 +111,48 @@ def saved_figure(path: Path):
 
 
 def at_full_size(notebook: str, *names: str) -> list:
-    """Figures of profile full for display, on a page of another profile: your own, else those that come with the clone.
+    """Figures of profile full for display on a page of any profile: the user's own, else the committed ones.
 
     Args:
-        names: as given to `Maker.show`; a star stands for anything.
+        names: as given to `Maker.show`; `*` matches anything.
 
     Raises:
-        InputError: there is none of a name.
+        InputError: no figure has one of the names.
     """
     shown = []
     for name in names:
         for folder in (paths.figures("full"), paths.committed_figures()):
-            found = sorted(path for path in folder.glob(f"{notebook}-{name}.*") if path.suffix in (".png", ".svg"))
-            if found:
-                shown += map(saved_figure, found)
+            files = sorted(path for path in folder.glob(f"{notebook}-{name}.*") if path.suffix in (".png", ".svg"))
+            if files:
+                shown += map(saved_figure, files)
                 break
         else:
-            raise InputError(f"there is no figure {notebook}-{name} of profile full: run the notebook with it first.")
+            raise InputError(
+                f"there is no figure {notebook}-{name} of profile full: run the notebook {notebook} with profile full "
+                f"first."
+            )
     return shown
 
 
-# Of an SVG: what no reader sees, and digits beyond the hundredth of a point; factors below one keep all of theirs.
-_UNSEEN = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
+# What a page leaves out of an SVG: metadata, and digits beyond a hundredth of a point. Numbers below 1 keep all
+# digits, since glyphs are scaled by small factors.
+_METADATA = re.compile(r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
+_SUPERFLUOUS_DIGITS = re.compile(r"(\d\d\.\d|[1-9]\.\d\d)\d+")
 
 
-_DIGITS_UNSEEN = re.compile(r"(\d\d\.\d|[1-9]\.\d\d)\d+")
-
-
-def _shorter(drawing: str) -> tuple[str, tuple[int, int]]:
-    """An SVG for an attribute in double quotes, and its width and height in pixels."""
+def _compact_svg(drawing: str) -> tuple[str, tuple[int, int]]:
+    """An SVG that fits into an HTML attribute in double quotes, and its width and height in pixels."""
     width, height = (round(float(side) * 4 / 3) for side in re.findall(r'(?:width|height)="([\d.]+)pt"', drawing)[:2])
-    drawing = _DIGITS_UNSEEN.sub(r"\1", _UNSEEN.sub("", drawing))
+    drawing = _SUPERFLUOUS_DIGITS.sub(r"\1", _METADATA.sub("", drawing))
     return re.sub(r"\s+", " ", drawing).replace("> <", "><").replace('"', "'").strip(), (width, height)
 
 
-# Beyond this many bytes a picture is shown with a loss that nobody sees, and hardly wider than a page.
+# A picture of more bytes is compressed with losses that are not visible, and reduced to about the width of a page.
 _LARGE_PICTURE, _WIDEST = 40_000, 900
 
 
-def _lighter(png: bytes) -> tuple[bytes, tuple[int, int]]:
-    """A picture for a page, as WebP, and its width and height: a book of PNGs is megabytes a page."""
+def _as_webp(png: bytes) -> tuple[bytes, tuple[int, int]]:
+    """A PNG as WebP, because PNGs would add megabytes to a page, and its width and height in pixels."""
     image = Image.open(io.BytesIO(png)).convert("RGB")
     packed = io.BytesIO()
     image.save(packed, "WEBP", lossless=True)
@@ -158,11 +164,11 @@ def _lighter(png: bytes) -> tuple[bytes, tuple[int, int]]:
 
 
 def demonstration(name: str, still):
-    """A demonstration of the book's page `play`, with a figure that stands for it on paper and without scripts.
+    """The place of an interactive demonstration in the page `play`, with a figure for print and without JavaScript.
 
     Args:
-        name: as book/_static/play/NAME.js calls it.
-        still: what `Maker.show` returned.
+        name: the demonstration's name in `book/_play/NAME.js`.
+        still: the figure, as `Maker.show` returned it.
     """
     from IPython.display import HTML
 
@@ -170,10 +176,10 @@ def demonstration(name: str, still):
 
 
 def write_figure(figure: Figure, path: Path) -> None:
-    """Write a figure atomically, as PNG or SVG by its extension, without dates, so that equal figures are equal files.
+    """Write a figure atomically, as PNG or SVG by its extension; without dates, so equal figures give equal files.
 
     Raises:
-        InputError: another extension, or a folder that cannot be written.
+        InputError: the extension is another one, or the folder cannot be written.
     """
     extension = image_format(path)
     picture = io.BytesIO()

@@ -1,4 +1,4 @@
-"""TODO report.figures.style."""
+"""The book's look: colours, markers, the decorator of every figure function, and how one image is drawn."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -11,42 +11,42 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 STYLE = Path(__file__).with_name("vitae.mplstyle")
+# These differ in lightness too, for colour-blind readers. Where latent spaces are compared, appearance is blue and
+# perspective orange.
+BLUE, ORANGE = "#0072b2", "#d55e00"
+MARKERS = "o^sDvPX"
 
 
-# They differ in lightness too, for readers who do not see the hue. Where spaces are told apart, appearance is blue.
-_BLUE, _ORANGE = "#0072b2", "#d55e00"
+def book_figure(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Decorate a function that returns a figure: it draws in the book's style and without gradients.
 
+    The figure is closed in pyplot, so that notebooks do not show it twice and pyplot does not keep it in memory.
+    """
 
-_MARKERS = "o^sDvPX"
-
-
-def _figure(make: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in the book's style, without gradients, and leave nothing behind in pyplot's list of open figures."""
-
-    @wraps(make)
-    def made(*arguments, **settings) -> Figure:
+    @wraps(draw)
+    def wrapper(*arguments, **settings) -> Figure:
         with plt.style.context(STYLE), torch.no_grad():
-            figure = make(*arguments, **settings)
+            figure = draw(*arguments, **settings)
         plt.close(figure)
         return figure
 
-    return made
+    return wrapper
 
 
-def _subplots(rows: int = 1, columns: int = 1, **settings):
+def subplots(rows: int = 1, columns: int = 1, **settings) -> tuple[Figure, np.ndarray]:
+    """`plt.subplots` with axes that are always a `rows x columns` array."""
     return plt.subplots(rows, columns, squeeze=False, **settings)
 
 
-def _draw_image(axes, image: Tensor | np.ndarray) -> None:
-    image = np.clip(np.asarray(image), 0, 1)  # a Gaussian's means may lie outside
+def draw_image(axes: plt.Axes, image: Tensor | np.ndarray) -> None:
+    """Draw an image, `channels x height x width`, without ticks or frame; values are clipped to [0, 1]."""
+    image = np.clip(np.asarray(image), 0, 1)  # the mean of a Gaussian likelihood may lie outside
     axes.imshow(image[0] if image.shape[0] == 1 else image.transpose(1, 2, 0), vmin=0, vmax=1, interpolation="nearest")
-    _bare(axes)
+    hide_frame(axes)
 
 
-def _bare(axes) -> None:
+def hide_frame(axes: plt.Axes) -> None:
+    """Remove ticks and the four lines around the axes."""
     axes.set(xticks=[], yticks=[])
     for side in axes.spines.values():
         side.set_visible(False)
-
-
-_INCHES = 0.62  # a side of an image in a grid of them

@@ -1,17 +1,17 @@
-"""TODO report.figures.transforms."""
+"""Figures of transformations: warped grids, velocity fields, changes of area and the solver's convergence."""
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from vitae.report.figures.style import _BLUE, _ORANGE, _bare, _draw_image, _figure, _subplots
+from vitae.report.figures.style import BLUE, ORANGE, book_figure, draw_image, hide_frame, subplots
 from vitae.transforms import CPAB, Transformation, pixel_grid
 
 
-@_figure
+@book_figure
 def warped_grids(transformation: Transformation, gammas: Tensor, titles: list[str], image: Tensor) -> Figure:
-    """A grid of lines moved by T_gamma, and an image warped by it, for each gamma.
+    """A grid of lines moved by T_gamma above an image warped by it, for each gamma.
 
     Args:
         gammas: `n x dim`.
@@ -24,49 +24,54 @@ def warped_grids(transformation: Transformation, gammas: Tensor, titles: list[st
     strokes += [stroke.flip(1) for stroke in strokes]
     points = torch.cat(strokes)
     moved = transformation.apply(gammas, points).reshape(len(gammas), 2 * lines, len(along), 2)
-    # A map of the square to itself needs no room around it.
+    # A map from the square to itself needs no margin.
     reach = 1.9 if float(moved.abs().max()) > 1.001 else 1.05
     warped = transformation.warp(image.expand(len(gammas), *image.shape), gammas)
-    figure, axes = _subplots(2, len(gammas), figsize=(2.1 * len(gammas), 4.4))
+    figure, axes = subplots(2, len(gammas), figsize=(2.1 * len(gammas), 4.4))
     for j, title in enumerate(titles):
         for stroke in moved[j]:
-            axes[0][j].plot(stroke[:, 0], stroke[:, 1], c=_BLUE, lw=0.8)
+            axes[0][j].plot(stroke[:, 0], stroke[:, 1], c=BLUE, lw=0.8)
         axes[0][j].plot([-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1], c="0.6", lw=0.8, ls="--")
         axes[0][j].set(title=title, xlim=(-reach, reach), ylim=(reach, -reach), aspect="equal")
-        _bare(axes[0][j])
-        _draw_image(axes[1][j], warped[j])
+        hide_frame(axes[0][j])
+        draw_image(axes[1][j], warped[j])
     return figure
 
 
-@_figure
+@book_figure
 def velocity_fields(
     transformation: Transformation, gammas: Tensor, titles: list[str], steps: int = 24, drops: int = 3
 ) -> Figure:
-    """Velocity fields as arrows, half as long as the way in unit time, and the paths of drops x drops points.
+    """Velocity fields as arrows with the paths of points over unit time, for each gamma; CPAB with its mesh.
 
-    Paths go from time 0 (dots) to time 1. A CPAB family is drawn on its mesh.
+    An arrow is half as long as the displacement at its velocity in unit time.
+
+    Args:
+        gammas: `n x dim`.
+        steps: points per path.
+        drops: paths start on a grid of drops x drops points, drawn as dots.
     """
-    figure, axes = _subplots(1, len(gammas), figsize=(2.4 * len(gammas), 2.6))
+    figure, axes = subplots(1, len(gammas), figsize=(2.4 * len(gammas), 2.6))
     grid = pixel_grid(9, 9)
     seeds = pixel_grid(drops, drops)
     for cell, gamma, title in zip(axes[0], gammas, titles, strict=True):
         if isinstance(transformation, CPAB):
             _draw_mesh(cell, transformation)
-        velocity = transformation.velocity(grid, gamma[None])[0]
+        velocity = transformation.velocity(gamma[None], grid)[0]
         cell.quiver(
             *grid.T, velocity[:, 0], velocity[:, 1], angles="xy", scale_units="xy", scale=2, color="0.6", width=0.006
         )
         times = torch.linspace(0, 1, steps)
         paths_of_seeds = transformation.apply(times[:, None] * gamma, seeds)
-        cell.plot(paths_of_seeds[..., 0], paths_of_seeds[..., 1], c=_ORANGE, lw=1.5)
-        cell.scatter(*seeds.T, s=12, c=_ORANGE)
+        cell.plot(paths_of_seeds[..., 0], paths_of_seeds[..., 1], c=ORANGE, lw=1.5)
+        cell.scatter(*seeds.T, s=12, c=ORANGE)
         cell.set(title=title, xlim=(-1.3, 1.3), ylim=(1.3, -1.3), aspect="equal")
-        _bare(cell)
+        hide_frame(cell)
     return figure
 
 
 def _draw_mesh(axes, cpab: CPAB) -> None:
-    """Cells and their diagonals."""
+    """Draw the cells and their diagonals."""
     rows, columns = cpab.tessellation
     vertices = cpab.vertices.numpy()
     centres = (rows + 1) * (columns + 1)
@@ -78,33 +83,38 @@ def _draw_mesh(axes, cpab: CPAB) -> None:
             axes.plot(*vertices[[vertex, centres + i * columns + j]].T, c="0.85", lw=0.5)
 
 
-@_figure
+@book_figure
 def area_changes(transformation: Transformation, gammas: Tensor, titles: list[str], side: int = 112) -> Figure:
-    """log2 of the Jacobian determinant of T_gamma at every pixel: 0 where areas stay, 1 where they double.
+    """log2 of the Jacobian determinant of T_gamma at every pixel: 0 where areas are preserved, 1 where they double.
 
     Args:
         gammas: `n x dim`.
+        side: pixels per side.
     """
     determinant = transformation.jacobian_determinant(gammas, pixel_grid(side, side)).view(-1, side, side)
-    figure, axes = _subplots(1, len(gammas), figsize=(2.3 * len(gammas) + 0.6, 2.6))
+    figure, axes = subplots(1, len(gammas), figsize=(2.3 * len(gammas) + 0.6, 2.6))
     doublings = determinant.log2()
     reach = max(0.5, float(doublings.abs().max()))
     for cell, values, title in zip(axes[0], doublings, titles, strict=True):
         shown = cell.imshow(values.numpy(), vmin=-reach, vmax=reach, cmap="PuOr_r", extent=(-1, 1, 1, -1))
         cell.set(title=f"{title}\nat least {2 ** float(values.min()):.2f} times")
-        _bare(cell)
+        hide_frame(cell)
     figure.colorbar(shown, ax=axes, label="areas, doublings", shrink=0.9)
     return figure
 
 
-@_figure
-def convergence(found: list[dict]) -> Figure:
-    """Errors against evaluations, as `bench.convergence` measures them, one panel a mesh; mean and largest error."""
-    figure, axes = _subplots(1, len(found), figsize=(4.4 * len(found), 3.6), sharey=True)
-    for cell, measured in zip(axes[0], found, strict=True):
+@book_figure
+def convergence(measurements: list[dict]) -> Figure:
+    """Mean and largest error against the number of evaluations of the velocity field, a panel for each mesh.
+
+    Args:
+        measurements: what `vitae.report.benchmarks.transforms.convergence` returns, for each mesh.
+    """
+    figure, axes = subplots(1, len(measurements), figsize=(4.4 * len(measurements), 3.6), sharey=True)
+    for cell, measured in zip(axes[0], measurements, strict=True):
         for (name, errors), colour, marker in zip(
             ((name, errors) for name, errors in measured.items() if isinstance(errors, dict)),
-            ("0.5", _ORANGE, _BLUE),
+            ("0.5", ORANGE, BLUE),
             ("s", "^", "o"),
             strict=True,
         ):

@@ -1,6 +1,6 @@
-"""The demonstrations: their scripts and data into the book, and onto the pages that have some.
+"""Interactive demonstrations: copy their scripts and data into the book, and load the scripts on pages that have any.
 
-Not through `_static`, of which Jupyter Book puts every script on every page.
+The scripts are not in `_static`, because Jupyter Book loads every script there on every page.
 """
 
 from pathlib import Path
@@ -8,7 +8,7 @@ from pathlib import Path
 from sphinx.util.fileutil import copy_asset
 
 _SCRIPTS = ("transform", "network", "stage", "pads", "digit", "field", "sheets")
-# What book/play.py wrote, seen from the folder of the book.
+# The output of book/play.py, relative to the folder of the book.
 _DATA = Path("../build/play")
 
 

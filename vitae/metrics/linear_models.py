@@ -1,4 +1,4 @@
-"""The linear classifiers that scores are defined by: scikit-learn's, with the settings of the original studies."""
+"""The linear classifiers that define some scores: scikit-learn's, with the settings of the original studies."""
 
 import warnings
 
@@ -8,14 +8,14 @@ import numpy as np
 
 
 def logistic_regression(x: np.ndarray, y: np.ndarray):
-    """A fitted logistic regression, with an L2 penalty of C = 1; x is `n x d`."""
+    """A fitted logistic regression with L2 penalty, C = 1; x is `n x d`, y the classes, `n`."""
     from sklearn.linear_model import LogisticRegression
 
     return _fitted(LogisticRegression(max_iter=1_000), x, y)
 
 
-def support_vectors(x: np.ndarray, y: np.ndarray):
-    """A fitted linear support vector machine, C = 0.01, every class of the same weight; x is `n x d`."""
+def linear_svm(x: np.ndarray, y: np.ndarray):
+    """A fitted linear support vector machine with C = 0.01 and balanced classes; x is `n x d`, y the classes, `n`."""
     from sklearn.svm import LinearSVC
 
     return _fitted(LinearSVC(C=0.01, class_weight="balanced"), x, y)
@@ -25,6 +25,6 @@ def _fitted(classifier, x: np.ndarray, y: np.ndarray):
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
-        # That it stopped before its last digit is no news to those who read a score.
+        # Full convergence is not needed here.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return classifier.fit(x, y)

@@ -1,6 +1,6 @@
-"""Buttons that need to know where the project lives: open an issue, see the source, launch a notebook.
+"""Buttons that need the repository's address: open an issue, see the source, launch a notebook.
 
-`repository-code` in CITATION.cff is that address. Where it is not set there are no such buttons, rather than dead ones.
+The address is `repository-code` in CITATION.cff. Without it the book has no such buttons.
 """
 
 from pathlib import Path
@@ -11,12 +11,12 @@ _CITATION = Path("../CITATION.cff")
 
 
 def _buttons(app, config) -> None:
-    cited = yaml.safe_load((Path(app.srcdir) / _CITATION).read_text(encoding="utf-8"))
-    if address := cited.get("repository-code"):
+    citation = yaml.safe_load((Path(app.srcdir) / _CITATION).read_text(encoding="utf-8"))
+    if address := citation.get("repository-code"):
         config.html_theme_options |= {
             "repository_url": address,
             "repository_branch": "main",
-            # A page notebooks/NAME is made from that file of the project; those below book/ are built and not in it.
+            # Links go to notebooks/NAME in the repository: the executed notebooks below book/ are not in it.
             "path_to_docs": "",
             "use_issues_button": True,
             "use_repository_button": True,
@@ -25,6 +25,6 @@ def _buttons(app, config) -> None:
 
 
 def setup(app):
-    # Early, since the theme reads its options when the builder starts.
+    # Early: the theme reads its options when the builder starts.
     app.connect("config-inited", _buttons, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,51 @@
+"""k-nearest-neighbour (kNN) probes: how well codes, single latents or whole spaces, predict one factor.
+
+A kNN probe makes no assumption about the shape of the relation, and k is its only setting, so a latent that encodes a
+factor nonlinearly still counts.
+
+Two properties to know when reading its numbers:
+
+- k is even, so votes can tie, most often for two classes. scikit-learn then predicts the smaller class.
+- R^2 of codes that are independent of a factor is about -1/k = -0.1, not 0: the mean of k neighbours varies around the
+  overall mean and adds 1/k of the factor's variance to the error. So 0 is already better than chance.
+"""
+
+import numpy as np
+
+# scikit-learn is imported where it is used: it takes as long to import as torch, and only scoring needs it.
+
+NEIGHBOURS = 10
+
+
+def accuracy(train_codes, train_labels, test_codes, test_labels) -> float:
+    """Test accuracy of a 10-nearest-neighbour classifier.
+
+    Args:
+        train_codes, test_codes: `n x d`.
+        train_labels, test_labels: classes, any numbers, `n`.
+    """
+    from sklearn.neighbors import KNeighborsClassifier
+
+    # scikit-learn refuses real-valued labels, such as the scales of dSprites.
+    values, labels = np.unique(train_labels, return_inverse=True)
+    classifier = KNeighborsClassifier(min(NEIGHBOURS, len(train_codes))).fit(train_codes, labels)
+    return float(np.mean(values[classifier.predict(test_codes)] == test_labels))
+
+
+def r_squared(train_codes, train_values, test_codes, test_values) -> float:
+    """Test R^2 of a 10-nearest-neighbour regression; about -0.1 for uninformative codes, see above.
+
+    Args:
+        train_codes, test_codes: `n x d`.
+        train_values, test_values: `n`.
+    """
+    from sklearn.neighbors import KNeighborsRegressor
+
+    regressor = KNeighborsRegressor(min(NEIGHBOURS, len(train_codes)))
+    return float(regressor.fit(train_codes, train_values).score(test_codes, test_values))
+
+
+def majority_rate(train_labels: np.ndarray, test_labels: np.ndarray) -> float:
+    """Test accuracy of always predicting the most frequent training class; labels are `n`."""
+    values, counts = np.unique(train_labels, return_counts=True)
+    return float(np.mean(test_labels == values[counts.argmax()]))
