@@ -60,7 +60,7 @@ def test_the_error_says_which_arrays_are_unusable(arrays, message, tmp_path, err
         (["--output", "."], "is a directory; name a file"),
         (["--figure", "{}/a.svg", "--output", "{}/a.svg"], "must be different files"),
         (["--output", "{}/codes.npz"], "must be different files"),
-        (["--names", "a,a"], "names must differ, and a occurs twice"),
+        (["--names", "a,a"], "names must be distinct, but a occurs more than once"),
         (["--continuous", "angel"], "unknown factor 'angel'. Did you mean 'angle'?"),
     ],
 )

@@ -76,7 +76,8 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write bytes atomically.
 
     Raises:
-        InputError: the file cannot be written; a previous one is still there.
+        DiskFullError: the disk or quota is full; a previous file is still there.
+        InputError: the file cannot be written for another reason; a previous file is still there.
     """
     with _atomic_writer(path) as file:
         file.write(content)
