@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 from example_record import example_record
-from vitae.metrics.neighbours import r_squared
 
+from vitae.metrics.knn import r_squared
 from vitae.report import statistics
 
 

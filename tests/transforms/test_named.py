@@ -34,5 +34,5 @@ def test_registered_function_must_return_a_transformation(monkeypatch):
     assert isinstance(transformation_named("shear"), Affine)
     with pytest.raises(InputError, match=r"'not-one' must return a vitae.transforms.Transformation, got int"):
         transformation_named("not-one")
-    with pytest.raises(InputError, match="already a transformation named 'affine'"):
+    with pytest.raises(InputError, match="the transformation name 'affine' is taken"):
         register_transform("affine")(Affine)
