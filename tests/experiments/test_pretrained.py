@@ -9,7 +9,7 @@ from vitae import InputError, configure, run
 from vitae.data import load
 from vitae.evaluation.codes import codes
 from vitae.evaluation.likelihood import elbo
-from vitae.experiments.pretrained import keep, pretrained
+from vitae.experiments.pretrained import package_weights, pretrained
 from vitae.experiments.run import load_model
 from vitae.metrics.knn import accuracy
 from vitae.support import paths
@@ -63,7 +63,7 @@ def test_rounding_weights_changes_codes_only_slightly(monkeypatch, tmp_path):
     configuration = configure("mnist", "c-vitae", "smoke")
     run(configuration, device="cpu")
     monkeypatch.setattr(paths, "weights", lambda: tmp_path)
-    keep(configuration, (1, 28, 28), "digits")
+    package_weights(configuration, (1, 28, 28), "digits")
     tensors, _ = read_tensors(tmp_path / "digits.safetensors")
     exact, rounded = load_model(configuration, (1, 28, 28)), pretrained("digits")
     for name, weight in exact.state_dict().items():
@@ -86,4 +86,4 @@ def test_missing_models_and_runs_are_named():
     with pytest.raises(InputError, match=r"unknown trained model 'mnits'. Did you mean 'mnist'"):
         pretrained("mnits")
     with pytest.raises(InputError, match=r"train that run first"):
-        keep(configure("mnist", "vae", "smoke"), (1, 28, 28))
+        package_weights(configure("mnist", "vae", "smoke"), (1, 28, 28))

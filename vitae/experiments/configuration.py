@@ -48,7 +48,7 @@ def architecture_and_objective(model: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration(ModelSettings):
-    """One run, fully stated: with the data it determines every number of the result.
+    """One run, fully stated: together with the data, it determines every number of the result.
 
     The fields with a help text, and those of `Schedule`, can be changed on the command line and in `configure`.
 
@@ -153,12 +153,12 @@ def settings() -> dict[str, Setting]:
     texts: dict[str, list[str]] = {}
     for objective, declared in OBJECTIVES.items():
         for name, text in declared.help.items():
-            if text not in texts.setdefault(name, []) and not (texts[name] and text == f"of objective {objective}"):
-                texts[name].append(text)
-    for name, lines in texts.items():
+            if text:
+                texts.setdefault(name, []).append(f"{text} ({objective})")
+    for name in dict.fromkeys(name for declared in OBJECTIVES.values() for name in declared.strengths):
         if name in found:
             raise InputError(f"an objective names a strength '{name}', which is a setting already: rename it.")
-        found[name] = Setting(name, float, "; ".join(lines), (), "strength")
+        found[name] = Setting(name, float, "; ".join(texts.get(name, ["a strength of an objective"])), (), "strength")
     return found
 
 
@@ -166,10 +166,10 @@ def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, *
     """The configuration of one run, with changes from the profile's settings.
 
     Args:
-        changes: any of `settings()`; those that are None or equal to the profile's are no change.
+        changes: any of `settings()`; a value of None, or the profile's own, changes nothing.
 
     Raises:
-        InputError: an unknown name, or a value that makes no sense.
+        InputError: an unknown name, or a value that is out of range.
     """
     experiment = EXPERIMENTS[require_known("dataset", dataset, EXPERIMENTS)]
     require_known("profile", profile, PROFILES)

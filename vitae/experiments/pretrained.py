@@ -1,6 +1,6 @@
 """Trained C-VITAE models that come with the package: codes and pictures without training.
 
->>> from vitae.pretrained import pretrained
+>>> from vitae import pretrained
 >>> model = pretrained("mnist")
 >>> model.spaces
 {'z_A': 2, 'z_P': 4}
@@ -16,7 +16,7 @@ from vitae.support import paths
 from vitae.support.errors import InputError, require_known
 from vitae.support.files import read_tensors, write_tensors
 
-# Tensors of fewer numbers are kept as they are: biases and scales, which cost nothing.
+# Smaller tensors are stored unrounded: biases and scales.
 _LARGE = 4096
 _SCALE = ":scale"
 
@@ -26,16 +26,16 @@ def _available() -> list[str]:
 
 
 def pretrained(name: str) -> GenerativeModel:
-    """C-VITAE as trained with profile full and seed 0, on the CPU, ready for evaluation.
+    """C-VITAE as trained with profile full and seed 0, on the CPU, in evaluation mode.
 
-    Each row of its large weights was rounded to 255 levels, which moves the ELBO by a few hundredths of a nat and codes
-    by less than a tenth; its record is that of the run.
+    Each row of its large weights is rounded to 255 levels, which changes the ELBO by a few hundredths of a nat and
+    codes by less than a tenth.
 
     Args:
-        name: a dataset, mnist, dsprites, smpl or celeba; or mnist-cpab, whose transformation is CPAB.
+        name: a dataset, for instance mnist; or mnist-cpab, whose transformation is CPAB.
 
     Raises:
-        InputError: no weights of that name come with the package.
+        InputError: the package has no weights of that name; the message lists those that it has.
     """
     tensors, stated = read_tensors(
         paths.weights() / f"{require_known('trained model', name, _available())}.safetensors"
@@ -65,11 +65,11 @@ def _by_row(scale: Tensor, weight: Tensor) -> Tensor:
     return scale.view(-1, *[1] * (weight.ndim - 1))
 
 
-def keep(configuration: Configuration, shape: tuple[int, int, int], called: str = "") -> None:
-    """Round the weights of a finished run to eight bits and put them where `pretrained` finds them.
+def package_weights(configuration: Configuration, shape: tuple[int, int, int], name: str = "") -> None:
+    """Round the weights of a finished run to eight bits and write them where `pretrained` finds them.
 
     Args:
-        called: what `pretrained` calls them, if not their dataset.
+        name: the name for `pretrained`; by default the dataset.
 
     Raises:
         InputError: the run was not trained here.
@@ -78,11 +78,11 @@ def keep(configuration: Configuration, shape: tuple[int, int, int], called: str 
         tensors, _ = read_tensors(weights_path(configuration))
     except FileNotFoundError:
         raise InputError(f"there is no {weights_path(configuration)}: train that run first.") from None
-    kept = {}
-    for name, value in tensors.items():
+    rounded = {}
+    for key, value in tensors.items():
         if value.ndim > 1 and value.numel() >= _LARGE:
-            kept[name], kept[name + _SCALE] = _rounded(value)
+            rounded[key], rounded[key + _SCALE] = _rounded(value)
         else:
-            kept[name] = value
+            rounded[key] = value
     stated = {"configuration": configuration.as_json(), "shape": list(shape)}
-    write_tensors(paths.weights() / f"{called or configuration.dataset}.safetensors", kept, stated)
+    write_tensors(paths.weights() / f"{name or configuration.dataset}.safetensors", rounded, stated)

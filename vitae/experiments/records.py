@@ -145,7 +145,7 @@ def load_records(profile: str, dataset: str, models: Collection[str] | None = No
 
 
 def load_trials(dataset: str) -> list[dict]:
-    """The records of profile full that were evaluated on the validation split: what settings were chosen by.
+    """The records of profile full that were evaluated on the validation split, from which settings were chosen.
 
     Those that come with the clone and those made here, by name.
     """

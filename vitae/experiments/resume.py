@@ -1,4 +1,4 @@
-"""What is already done of a run: its record, its weights, or a checkpoint to resume from."""
+"""What a run already has: a record, weights, or a checkpoint to resume from."""
 
 import contextlib
 import hashlib

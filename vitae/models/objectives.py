@@ -69,7 +69,7 @@ def register_objective(name: str, **strengths: float | tuple[float, str]) -> Cal
 
     def registered(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
         values = {key: float(number) for key, (number, _) in given.items()}
-        texts = {key: text or f"of objective {name}" for key, (_, text) in given.items()}
+        texts = {key: text for key, (_, text) in given.items()}
         OBJECTIVES.add(name, Objective(loss, values, texts), module=loss.__module__)
         return loss
 
