@@ -126,7 +126,7 @@ def dip_ii(output: Output, *, dip_lambda: float, kl_weight: float = 1.0) -> Tens
     capacity=(25.0, "KL at the end of KL annealing, in nats"),
 )
 def capacity(output: Output, *, gamma: float, capacity: float, kl_weight: float = 1.0) -> Tensor:
-    """Reconstruction + gamma |KL - C| (Burgess et al., 2018); KL annealing raises C from 0 to `capacity`, in nats."""
+    """`reconstruction + gamma |KL - C|` (Burgess et al., 2018); KL annealing raises C from 0 to `capacity` nats."""
     distance = (kl_to_prior(output).mean() - kl_weight * capacity).abs()
     return gamma * distance - output.log_likelihood.mean()
 

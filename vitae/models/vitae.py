@@ -4,7 +4,7 @@ Generative model: z_A, z_P ~ N(0, I); x_tilde = decoder_A(z_A); gamma = decoder_
 
 There are two inference models. U-VITAE (unconditional) infers both latents from the image, q(z_P | x) q(z_A | x).
 C-VITAE (conditional) infers appearance from the image with the inferred perspective undone,
-q(z_P | x) q(z_A | T_-gamma(x)) with gamma = decoder_P(z_P), so that inference mirrors generation.
+`q(z_P | x) q(z_A | T_-gamma(x))` with gamma = decoder_P(z_P), so that inference mirrors generation.
 """
 
 from torch import Tensor, nn
@@ -56,7 +56,7 @@ class VITAE(GenerativeModel):
         return Latents({"z_A": q_A, "z_P": q_P}, {"z_A": q_A.sample(noise), "z_P": z_P})
 
     def undo_perspective(self, x: Tensor, z_P: Tensor) -> Tensor:
-        """T_-gamma(x) with gamma = decoder_P(z_P), the input of C-VITAE's appearance encoder; same shape as `x`."""
+        """`T_-gamma(x)` with gamma = decoder_P(z_P), the input of C-VITAE's appearance encoder; same shape as `x`."""
         return self.transformation.warp(x, self.decoder_P(z_P), inverse=True)
 
     def decode(self, z: dict[str, Tensor]) -> Tensor:

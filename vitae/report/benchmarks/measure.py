@@ -42,7 +42,7 @@ class PlainAffine(Affine):
     """The affine family by torch's own functions: `matrix_exp`, `affine_grid` and `grid_sample`."""
 
     def warp(self, images: Tensor, gamma: Tensor, *, inverse: bool = False) -> Tensor:
-        """T_gamma or T_-gamma of images, `batch x channels x height x width`, with gamma `batch x 6`."""
+        """`T_gamma` or `T_-gamma` of images, `batch x channels x height x width`, with gamma `batch x 6`."""
         generators = F.pad(self._generators(-gamma if inverse else gamma), (0, 0, 0, 1))
         grid = F.affine_grid(torch.linalg.matrix_exp(generators)[:, :2], list(images.shape), align_corners=False)
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False)

@@ -84,7 +84,7 @@ def factor_sheet(rows: list[tuple[str, Tensor]]) -> Figure:
 
 @book_figure
 def before_and_after(model: GenerativeModel, images: Tensor) -> Figure:
-    """Images before and after T_-gamma, with the outline of the transformed frame (the poster's Figure 1).
+    """Images before and after `T_-gamma`, with the outline of the transformed frame (the poster's Figure 1).
 
     Args:
         images: uint8, `n x channels x height x width`.
@@ -131,7 +131,7 @@ def reconstructions(models: dict[str, GenerativeModel], images: Tensor) -> Figur
 
 @book_figure
 def undone(models: dict[str, GenerativeModel], images: Tensor) -> Figure:
-    """Images above T_-gamma(x) of each model: the images with the inferred perspective undone.
+    """Images above `T_-gamma(x)` of each model: the images with the inferred perspective undone.
 
     Args:
         models: label -> VITAE model.
