@@ -13,6 +13,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 # Drawn from records of profile full whatever the profile of the book; the second kind, by papermill with another seed.
 _FULL_ONLY = re.compile(r"quantitative-|.*-seed\d+[.]json$")
+# A directive that was printed instead of being run.
+_UNRENDERED = re.compile(r"<p>(\.\. [\w:-]+::|\{[\w-]+\})")
 _LOADS = re.compile(r"<script[^>]+src=\"https?://|<link[^>]+(stylesheet|preload)[^>]+href=\"https?://")
 
 
@@ -47,8 +49,12 @@ def problems(profile: str) -> list[str]:
         pictures = [path for path in folder.glob(f"{manifest.removesuffix('json')}*") if path.suffix != ".json"]
         if not (folder / manifest).is_file() or not any(path.stat().st_size for path in pictures):
             found.append(f"missing figure: figures/{profile}/{manifest.removesuffix('.json')}")
-    loading = [path for path in html.rglob("*.html") if _LOADS.search(path.read_text(encoding="utf-8"))]
-    return found + [f"loads something from elsewhere: {path.relative_to(ROOT)}" for path in loading]
+    for path in sorted(html.rglob("*.html")):
+        text = path.read_text(encoding="utf-8")
+        for pattern, problem in ((_LOADS, "loads something from elsewhere"), (_UNRENDERED, "prints a directive")):
+            if pattern.search(text):
+                found.append(f"{problem}: {path.relative_to(ROOT)}")
+    return found
 
 
 if __name__ == "__main__":

@@ -117,6 +117,8 @@ def test_a_page_in_the_table_of_contents_is_expected_of_a_built_book(monkeypatch
     assert book_pages.problems("smoke") == ["missing page: notebooks/empty"]
     (tmp_path / "book/_build/html/index.html").write_text('<script src="https://cdn.example/x.js">')
     assert book_pages.problems("smoke")[1:] == ["loads something from elsewhere: book/_build/html/index.html"]
+    (tmp_path / "book/_build/html/index.html").write_text("<p>.. automodule:: vitae</p>")
+    assert book_pages.problems("smoke")[1:] == ["prints a directive: book/_build/html/index.html"]
 
 
 def test_a_figure_without_its_picture_is_missed(monkeypatch, tmp_path):
