@@ -2,6 +2,7 @@ import contextlib
 import dataclasses
 import math
 
+import hypothesis
 import pytest
 import torch
 
@@ -11,6 +12,10 @@ from vitae.training.step import RunGroup
 
 # Test tensors are small; with more threads, synchronisation on a busy machine takes longer than the arithmetic.
 torch.set_num_threads(1)
+
+# No test depends on how fast or how busy the machine is.
+hypothesis.settings.register_profile("vitae", deadline=None)
+hypothesis.settings.load_profile("vitae")
 
 
 @pytest.fixture(autouse=True)

@@ -36,6 +36,9 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=missing))
 
 
+_TIMEOUT = 300_000  # milliseconds
+
+
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *arguments):
         pass
@@ -65,6 +68,8 @@ def visit(browser, address):
 
     def open_page(name: str, *, width: int = 1300, from_folder: bool = False, **settings):
         context = browser.new_context(viewport={"width": width, "height": 900}, **settings)
+        # A guard against hanging, not a measure of speed.
+        context.set_default_timeout(_TIMEOUT)
         contexts.append(context)
         page = context.new_page()
         page.complaints = []

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -27,7 +27,6 @@ def test_disentanglement_has_closed_forms(importance, expected):
     assert disentanglement(np.array(importance, float))[0] == pytest.approx(expected)
 
 
-@settings(deadline=None)
 @given(arrays.arrays(float, (4, 3), elements=st.floats(0, 1)))
 def test_disentanglement_is_between_0_and_1_and_invariant_to_order(importance):
     score, per_latent = disentanglement(importance)

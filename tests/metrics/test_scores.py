@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.stats import rankdata
@@ -60,7 +60,6 @@ def test_one_code_for_two_of_ten_factors_has_the_closed_form():
     assert modularity_of(both)[0] == pytest.approx(1 - 1 / 9)
 
 
-@settings(deadline=None)
 @given(arrays.arrays(float, (4, 3), elements=st.floats(0, 1)))
 def test_modularity_is_between_0_and_1_and_invariant_to_order_and_unit(information):
     information[information < 1e-3] = 0

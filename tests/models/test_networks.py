@@ -11,7 +11,7 @@ from vitae.models.networks import ConvDecoder, ConvEncoder, MLPDecoder, MLPEncod
 from vitae.models.perspective_decoder import ParameterDecoder
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 3), st.integers(5, 40), st.integers(5, 40))
 def test_convolutional_decoder_has_the_shape_of_the_encoders_images(channels, height, width):
     shape = (channels, height, width)

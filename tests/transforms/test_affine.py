@@ -33,7 +33,7 @@ def generator_matrix(gamma):
     return generator
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(gammas)
 def test_matrix_is_the_matrix_exponential(values):
     """scipy's, because torch's is wrong in the tenth digit for some small float64 matrices."""
@@ -73,7 +73,7 @@ def test_gradient_of_random_generators_equals_finite_differences(generator):
     assert torch.autograd.gradcheck(affine.matrix, gamma)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.lists(st.floats(-0.75, 0.75, width=32), min_size=6, max_size=6))
 def test_inverse_and_negated_gamma_undo_the_map(values):
     gamma = torch.tensor([values])

@@ -81,7 +81,7 @@ def test_too_few_steps_warn_once():
     cpab.apply(2 * gamma, pixel_grid(2, 2))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 5), st.integers(1, 5), st.sampled_from(["slip", "free"]), st.integers(0, 2**31))
 def test_inverse_and_composition_in_time(rows, columns, boundary, seed):
     generator = torch.Generator().manual_seed(seed)

@@ -25,7 +25,7 @@ def field(rows, columns, batch, generator, dtype, size=0.3):
     return cpab_reference.coefficients_of(gamma, rows, columns, False), steps
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.tuples(st.integers(1, 9), st.integers(1, 9)),
     st.integers(0, 4),
@@ -120,7 +120,7 @@ print("equal")
     assert done.stdout.strip() == "equal", done.stderr[-2000:]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-3, 3, width=32), min_size=6, max_size=6), st.integers(0, 2**31))
 def test_affine_kernels_equal_the_reference(values, seed):
     generator = torch.Generator().manual_seed(seed)
