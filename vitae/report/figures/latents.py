@@ -49,7 +49,7 @@ def space_and_number(latent: str) -> tuple[str, int]:
 
 
 def latent_label(latent: str) -> str:
-    """A latent's name in matplotlib's TeX: `z_P1` gives `$z_{P,1}$`."""
+    """A latent's name in matplotlib's TeX: `z_P1` becomes a z with the subscript P,1."""
     space, number = space_and_number(latent)
     return f"$z_{{{number}}}$" if space == "z" else f"$z_{{{space[2:]},{number}}}$"
 
