@@ -34,17 +34,17 @@ JOB = "{dataset}/{model}{changes},seeds={seeds}"
 
 
 def files(*patterns):
-    """The files that match, where {path} stands for any part of a path."""
+    """The files whose path matches a regular expression."""
     return [match for pattern in patterns for match in glob_wildcards(f"{{match,{pattern}}}").match]
 
 
 # What determines weights, and what determines scores besides. Editing a score must not retrain anything.
 TRAIN_CODE = files(
     r"vitae/(transforms|data|models|training)/.+[.](py|npz)",
-    r"vitae/support/(devices|randomness|threads)[.]py",
-    r"vitae/experiments/(build|configuration|run_data|rows)[.](py|toml)",
+    r"vitae/support/(devices|jit|randomness|threads)[.]py",
+    r"vitae/experiments/(build|configuration|declaration|run_data|rows)[.](py|toml)",
 )
-SCORE_CODE = files(r"vitae/(metrics|evaluation)/.+[.]py")
+SCORE_CODE = files(r"vitae/(metrics|evaluation)/.+[.]py", r"vitae/experiments/(records|run)[.]py")
 PAGE_CODE = files(r"vitae/report/.+[.](py|mplstyle)")
 
 
@@ -119,6 +119,15 @@ rule tabulate:
         "python -m vitae table --dataset {wildcards.dataset} --profile {params.profile} --format markdown > {output}"
 
 
+def run_names(wildcards):
+    """The names of a job's runs."""
+    seeds = []
+    for part in wildcards.seeds.split(","):
+        first, _, last = part.partition("-")
+        seeds += range(int(first), int(last or first) + 1)
+    return [f"{model}-seed{seed}{wildcards.changes}" for model in wildcards.model.split(",") for seed in seeds]
+
+
 def delete_stale(wildcards):
     """A command that deletes what is older than the code: weights, checkpoints and records of a job's runs.
 
@@ -127,10 +136,12 @@ def delete_stale(wildcards):
     if PROFILE == "full":
         return "true"
     newest = max([*TRAIN_CODE, f"vitae/experiments/{wildcards.dataset}.toml"], key=os.path.getmtime)
-    folders = [os.path.join(HOME, place, PROFILE, wildcards.dataset) for place in ("runs", "book/records")]
-    names = " -o ".join(f"-name '{model}-*{wildcards.changes}.*'" for model in wildcards.model.split(","))
-    unchanged = "" if wildcards.changes else "! -name '*=*'"
-    return f"find {' '.join(folders)} {unchanged} '(' {names} ')' ! -newer {newest} -delete 2> /dev/null || true"
+    folders = " ".join(os.path.join(HOME, place, PROFILE, wildcards.dataset) for place in ("runs", "book/records"))
+    # A checkpoint of several runs has the model's name and not theirs.
+    files = [f"{run}.*" for run in run_names(wildcards)]
+    files += [f"{model}-*-runs-*.checkpoint*" for model in wildcards.model.split(",")]
+    names = " -o ".join(f"-name '{name}'" for name in files)
+    return f"find {folders} '(' {names} ')' ! -name '*.log' ! -newer {newest} -delete 2> /dev/null || true"
 
 
 rule train:
@@ -144,7 +155,9 @@ rule train:
         # Records of profile full are committed; their weights may be on another machine.
         skip="--skip-recorded" if PROFILE == "full" else "",
         changes=lambda wildcards: re.sub(
-            r"-([a-z_]+)=([^-]+)", lambda match: f"--{match[1].replace('_', '-')} {match[2]} ", wildcards.changes
+            r"-([a-z_]+)=(.+?)(?=-[a-z_]+=|$)",
+            lambda match: f"--{match[1].replace('_', '-')} {match[2]} ",
+            wildcards.changes,
         ),
     log: f"build/logs/{PROFILE}/{{dataset}}/train {{model}}{{changes}},seeds={{seeds}}.log"
     benchmark: f"build/seconds/{PROFILE}/train {{dataset}} {{model}}{{changes}}, seeds {{seeds}}"
@@ -158,17 +171,6 @@ rule train:
         "python -m vitae train {wildcards.dataset} --model {wildcards.model} --profile {params.profile} "
         "--seeds {wildcards.seeds} {params.changes} --no-scores {params.skip} --threads {threads} > '{log}' 2>&1 "
         "|| {{ tail -n 20 '{log}' >&2; exit 1; }}"
-
-
-def run_names(wildcards):
-    """The runs of a job, by name."""
-    seeds = []
-    for part in wildcards.seeds.split(","):
-        first, _, last = part.partition("-")
-        seeds += range(int(first), int(last or first) + 1)
-    return " ".join(
-        f"{model}-seed{seed}{wildcards.changes}" for model in wildcards.model.split(",") for seed in seeds
-    )
 
 
 rule score:
@@ -195,6 +197,9 @@ def needs_of(wildcards):
     """What a notebook names in its metadata: `runs/DATASET[/variants|/sisters]`, or a pattern of files."""
     with open(f"notebooks/{wildcards.notebook}.ipynb", encoding="utf-8") as file:
         named = json.load(file)["metadata"].get("vitae", {}).get("needs", [])
+    for need in named:
+        if need.startswith("runs/") and need not in RUNS:
+            raise WorkflowError(f"notebooks/{wildcards.notebook}.ipynb needs '{need}', which is none of {', '.join(RUNS)}.")
     return [path for need in named for path in (RUNS[need] if need.startswith("runs/") else files(need))]
 
 
