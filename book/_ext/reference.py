@@ -6,6 +6,7 @@ import pkgutil
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
+from status import table_of
 
 from vitae.evaluation.score import SCORES
 
@@ -35,24 +36,10 @@ class Scores(SphinxDirective):
     """A table of the registered scores: name, columns, what each column asks, version."""
 
     def run(self) -> list[nodes.Node]:
-        rows = [
-            (name, column.heading, column.asks, str(score.version))
-            for name, score in SCORES.items()
-            for column in score.columns
-        ]
-        table = nodes.table(classes=["colwidths-auto"])
-        group = nodes.tgroup(cols=4)
-        table += group
-        group += [nodes.colspec(colwidth=1) for _ in range(4)]
-        for kind, part in ((nodes.thead, [("score", "column", "what it asks", "version")]), (nodes.tbody, rows)):
-            body = kind()
-            group += body
-            for row in part:
-                line = nodes.row()
-                body += line
-                for cell in row:
-                    line += nodes.entry("", nodes.paragraph("", cell))
-        return [table]
+        rows = [["score", "column", "what it asks", "version"]]
+        for name, score in SCORES.items():
+            rows += [[name, column.heading, column.asks, str(score.version)] for column in score.columns]
+        return [table_of(rows)]
 
 
 def setup(app):

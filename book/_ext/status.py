@@ -39,10 +39,12 @@ class Status(SphinxDirective):
         machine = (
             f"Python {platform.python_version()} on {platform.system()} ({platform.machine()}), {versions}; commit "
         )
-        return [_table(rows), nodes.paragraph("", f"{machine}{commit()}.")]
+        return [table_of(rows), nodes.paragraph("", f"{machine}{commit()}.")]
 
 
-def _table(rows: list[list[str]]) -> nodes.table:
+def table_of(rows: list[list[str]]) -> nodes.table:
+    """A table, heading first."""
+
     def row_of(cells):
         return nodes.row("", *(nodes.entry("", nodes.paragraph("", cell)) for cell in cells))
 

@@ -136,11 +136,6 @@ def test_a_figure_without_its_picture_is_missed(monkeypatch, tmp_path):
     assert book_pages.problems("smoke") == ["missing page: index"]
 
 
-def test_notebooks_in_the_table_of_contents_are_those_that_there_are():
-    listed = {page.removeprefix("notebooks/") for page in book_pages.pages() if page.startswith("notebooks/")}
-    assert listed == {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")}
-
-
 @pytest.mark.parametrize("dataset", POSTER)
 def test_committed_figures_of_the_records_show_all_of_them(monkeypatch, dataset):
     """`papermill notebooks/quantitative.ipynb -p profile full` draws them again after records were added."""

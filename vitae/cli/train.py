@@ -14,7 +14,7 @@ from vitae.cli.options import (
     use_threads,
     word_list,
 )
-from vitae.evaluation.score import columns_by_name
+from vitae.evaluation.score import LIKELIHOODS, columns_by_name
 from vitae.experiments.configuration import configure, record_path, settings
 from vitae.experiments.declaration import EXPERIMENTS, ROWS
 from vitae.experiments.run import run_together
@@ -120,7 +120,7 @@ def _numbers(record: dict) -> list[str]:
     found = []
     for name, column in columns_by_name().items():
         number = record["scores"].get(name)
-        if name not in ("train_elbo", "test_elbo", "log_likelihood") and number is not None:
+        if name not in LIKELIHOODS and number is not None:
             found.append(f"{column.heading} {value(record, name):.{column.digits}f}")
     return found
 

@@ -5,7 +5,7 @@ which of them it wants.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +15,7 @@ from vitae.evaluation import codes as inference
 from vitae.evaluation import effects, likelihood
 from vitae.metrics import d_score
 from vitae.metrics.probes import Probe, predictability
-from vitae.metrics.registry import SCORES, Column, Score, plain, register_score
+from vitae.metrics.registry import SCORES, Column, Score, register_score
 from vitae.metrics.separability import auc, separability
 from vitae.models import VITAE
 from vitae.models.base import GenerativeModel
@@ -119,6 +119,11 @@ def _of_means(score: Score, trained: Trained):
     )
 
 
+def _as_dicts(entries: dict) -> dict[str, dict]:
+    """A dictionary of dataclasses as plain values."""
+    return {key: asdict(value) for key, value in entries.items()}
+
+
 @register_score(
     "likelihood",
     needs="model",
@@ -137,7 +142,11 @@ def _likelihood(trained: Trained) -> dict:
             trained.model, trained.test.images, samples=trained.samples, seed=0, label=f"{trained.label} log p(x)"
         ),
     }
-    return {**plain(estimates), "samples": trained.samples}
+    return {**_as_dicts(estimates), "samples": trained.samples}
+
+
+# The names of their numbers.
+LIKELIHOODS = tuple(column.name for column in SCORES["likelihood"].columns)
 
 
 @register_score("probes", needs="model")
@@ -181,7 +190,7 @@ def _d_score_of_draws(trained: Trained) -> dict:
 @register_score("reconstruction", needs="model", column=Column("squared error", "reconstruction", 5), always=False)
 def _reconstruction(trained: Trained) -> dict:
     """Mean squared error of images decoded from posterior means."""
-    return {"reconstruction": plain(likelihood.reconstruction(trained.model, trained.test.images))}
+    return {"reconstruction": asdict(likelihood.reconstruction(trained.model, trained.test.images))}
 
 
 @register_score("separability", needs="model", always=False)
@@ -209,9 +218,9 @@ def _separability(trained: Trained) -> dict:
 def _effects(trained: Trained) -> dict:
     """Effect of each latent on images; for transformation models, also of each perspective latent on points."""
     images = trained.test.images[:_INSPECTED]
-    entries = {"effects": plain(effects.latent_effects(trained.model, images))}
+    entries = {"effects": _as_dicts(effects.latent_effects(trained.model, images))}
     if isinstance(trained.model, VITAE):
-        entries["effects_of_transformation"] = plain(effects.perspective_effects(trained.model, images))
+        entries["effects_of_transformation"] = _as_dicts(effects.perspective_effects(trained.model, images))
     return entries
 
 

@@ -17,12 +17,12 @@ from vitae.models.architectures import (
     generators_of,
     require_trainable,
     require_valid_settings,
-    setting,
 )
 from vitae.models.objectives import OBJECTIVES
 from vitae.support import paths
 from vitae.support.devices import PRECISIONS
 from vitae.support.errors import InputError, require_known, require_number
+from vitae.support.settings import setting
 from vitae.training.schedule import Schedule
 
 # More latents than this are a typing error.
@@ -72,13 +72,13 @@ class Configuration(ModelSettings):
     profile: str
     seed: int
     schedule: Schedule
-    train_size: int | None = setting(None, "number of training images, the first ones")
-    test_size: int | None = setting(None, "number of test images, the first ones")
-    samples: int = setting(100, "K, samples of the importance-weighted log p(x)")
+    train_size: int | None = setting("number of training images, the first ones", None)
+    test_size: int | None = setting("number of test images, the first ones", None)
+    samples: int = setting("K, samples of the importance-weighted log p(x)", 100)
     validation: bool = setting(
-        False, "train on nine tenths of the training images and evaluate on the rest: the mode to tune in"
+        "train on nine tenths of the training images and evaluate on the rest: the mode to tune in", False
     )
-    precision: str = setting("float32", "of matrix products in training", lambda: PRECISIONS)
+    precision: str = setting("of matrix products in training", "float32", lambda: PRECISIONS)
     overrides: dict[str, typing.Any] = field(default_factory=dict)
 
     def __post_init__(self):

@@ -4,7 +4,6 @@ A score is a function of codes and factors, or of a trained model; `register_sco
 and the API page read this registry.
 """
 
-import dataclasses
 import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -125,10 +124,3 @@ def register_score(
         return function
 
     return register
-
-
-def plain(value: Any) -> Any:
-    """A dataclass, or a dictionary of dataclasses, as plain values."""
-    if isinstance(value, dict):
-        return {key: plain(inner) for key, inner in value.items()}
-    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value

@@ -6,7 +6,6 @@ A table row is an architecture with an objective, see `vitae.experiments.declara
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,20 +22,11 @@ from vitae.models.vae import VAE
 from vitae.models.vitae import VITAE
 from vitae.support.errors import InputError, require_known
 from vitae.support.registry import Registry
+from vitae.support.settings import setting
 from vitae.transforms import Transformation, transformation_named
 
 # Dimensions of DeVAE's stage embedding and of DiD's embedding of a change.
 _STAGE_EMBEDDING, _DIFFERENCE_EMBEDDING = 8, 16
-
-
-def setting(default: Any, text: str, choices: Callable[[], Any] | None = None, **metadata):
-    """A dataclass field that is also a command-line option.
-
-    Args:
-        text: the option's help.
-        choices: returns the allowed values; called when they are needed, to include what was registered by then.
-    """
-    return field(default=default, metadata={"help": text, "choices": choices, **metadata})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,17 +49,17 @@ class ModelSettings:
         gamma_limit: bound on each parameter of gamma; None for no bound.
     """
 
-    appearance: int = setting(2, "dimension of z_A; a model with one latent space gets the sum")
-    perspective: int = setting(4, "dimension of z_P")
-    transform: str = setting("affine", "affine, cpab, cpab-ROWSxCOLUMNS, or several joined by +")
-    network: str = setting("mlp", "encoders and decoders", lambda: NETWORKS)
+    appearance: int = setting("dimension of z_A; a model with one latent space gets the sum", 2)
+    perspective: int = setting("dimension of z_P", 4)
+    transform: str = setting("affine, cpab, cpab-ROWSxCOLUMNS, or several joined by +", "affine")
+    network: str = setting("encoders and decoders", "mlp", lambda: NETWORKS)
     widths: tuple[int, ...] = (512, 256)
     vae_widths: tuple[int, ...] = (704, 352)
-    likelihood: str = setting("bernoulli", "likelihood of pixels", lambda: LIKELIHOODS)
+    likelihood: str = setting("likelihood of pixels", "bernoulli", lambda: LIKELIHOODS)
     strengths: dict[str, float] = field(default_factory=dict)
-    perspective_decoder: str = setting("generators", "decoder_P, from z_P to gamma", lambda: PERSPECTIVE_DECODERS)
-    gamma_scale: float = setting(0.1, "initial scale of the transformation's parameters")
-    gamma_limit: float | None = setting(None, "bound on each parameter of the transformation")
+    perspective_decoder: str = setting("decoder_P, from z_P to gamma", "generators", lambda: PERSPECTIVE_DECODERS)
+    gamma_scale: float = setting("initial scale of the transformation's parameters", 0.1)
+    gamma_limit: float | None = setting("bound on each parameter of the transformation", None)
 
 
 Builder = Callable[[ModelSettings, Shape], GenerativeModel]

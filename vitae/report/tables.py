@@ -3,14 +3,11 @@
 import csv
 import io
 
-from vitae.evaluation.score import columns_by_name
+from vitae.evaluation.score import LIKELIHOODS, columns_by_name
 from vitae.experiments.declaration import EXPERIMENTS, printed_name
 from vitae.metrics.registry import SCORES, Column
 from vitae.report.statistics import intervals, leader, models_of
 from vitae.support.errors import InputError, require_known
-
-# Columns of the scores that every run has.
-DEFAULT_COLUMNS = ("train_elbo", "test_elbo", "log_likelihood", "d_score")
 
 
 def columns_of(dataset: str) -> tuple[Column, ...]:
@@ -20,9 +17,9 @@ def columns_of(dataset: str) -> tuple[Column, ...]:
         InputError: there is no such experiment, or its declaration names an unknown column.
     """
     experiment, known = EXPERIMENTS.named(dataset), columns_by_name()
-    declared = experiment.columns or ("train_elbo", "test_elbo", "log_likelihood", experiment.poster_d_score)
+    declared = experiment.columns or (*LIKELIHOODS, experiment.poster_d_score)
     always = [column.name for score in SCORES.values() if score.always for column in score.columns]
-    added = [name for name in always if name not in DEFAULT_COLUMNS]
+    added = [name for name in always if name not in (*LIKELIHOODS, "d_score")]
     return tuple(known[require_known("column", name, known)] for name in dict.fromkeys([*declared, *added]))
 
 

@@ -1,13 +1,10 @@
 """How long and how fast to train: a one-cycle learning rate and linear KL annealing."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vitae.support.errors import InputError, require_number
-
-
-def _setting(default, text: str):
-    return field(default=default, metadata={"help": text})
+from vitae.support.settings import setting
 
 
 @dataclass(frozen=True)
@@ -26,11 +23,11 @@ class Schedule:
         InputError: a number that is out of range.
     """
 
-    epochs: int = field(metadata={"help": "passes through the training images"})
-    batch: int = _setting(256, "images per step")
-    learning_rate: float = _setting(2e-3, "peak of the one-cycle learning rate")
-    kl_annealing: float = _setting(0.2, "fraction of the steps over which the weight of the KL grows to 1")
-    learning_rate_warmup: float = _setting(0.1, "fraction of the steps over which the learning rate rises to its peak")
+    epochs: int = setting("passes through the training images")
+    batch: int = setting("images per step", 256)
+    learning_rate: float = setting("peak of the one-cycle learning rate", 2e-3)
+    kl_annealing: float = setting("fraction of the steps over which the weight of the KL grows to 1", 0.2)
+    learning_rate_warmup: float = setting("fraction of the steps over which the learning rate rises to its peak", 0.1)
 
     def __post_init__(self):
         for name, smallest in (("epochs", 0), ("batch", 1)):
