@@ -117,6 +117,15 @@ def test_a_score_from_outside_the_package_is_in_records_tables_and_reports(train
     assert ["spread of codes", f"{expected:.3f}", "how far apart are the codes?"] in found.rows()
 
 
+def test_a_score_from_outside_the_package_that_fails_is_named_in_one_sentence(trained, own_score):
+    @own_score("broken", column="broken")
+    def broken(codes, factors, **protocol):
+        return 1 / 0
+
+    with pytest.raises(InputError, match=r"^the score broken failed \(ZeroDivisionError: division by zero\): fix it"):
+        scores_of(trained, ["broken"])
+
+
 def test_a_score_without_the_stored_attribute_is_refused(trained, own_score):
     @own_score("wordy")
     def wordy(codes, factors, **settings):

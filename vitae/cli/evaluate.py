@@ -9,7 +9,7 @@ from vitae.experiments.configuration import Configuration, configuration_of, rec
 from vitae.experiments.declaration import EXPERIMENTS, PROFILES
 from vitae.experiments.records import outdated_scores, read_record, write_record
 from vitae.experiments.resume import read_weights
-from vitae.experiments.run import rescore, score_together
+from vitae.experiments.run import rescore_together, score_together
 from vitae.metrics.registry import SCORES
 from vitae.support import paths
 from vitae.support.errors import InputError, require_known
@@ -59,11 +59,11 @@ def execute(arguments: argparse.Namespace) -> None:
         configurations = [each if isinstance(each, Configuration) else configuration_of(each) for each in found]
         records = score_together(configurations, **where)
     else:
-        records = []
         for each in found:
             if isinstance(each, Configuration):
                 raise InputError(f"{each.run} has weights but no record: score it with 'vitae evaluate --write' first.")
-            record = rescore(each, names=arguments.scores, samples=arguments.samples, **where)
+        records = []
+        for record in rescore_together(found, names=arguments.scores, samples=arguments.samples, **where):
             if arguments.write:
                 write_record(record_path(configuration_of(record)), record)
             records.append(record)

@@ -19,7 +19,7 @@ from vitae.metrics.registry import SCORES, Column, Score, register_score
 from vitae.metrics.separability import auc, separability
 from vitae.models import VITAE
 from vitae.models.base import GenerativeModel
-from vitae.support.errors import require_known
+from vitae.support.errors import InputError, reason, require_known
 
 # Test images for the effects of latents and for the inversion of transformations: both need several passes per image.
 _INSPECTED = 200
@@ -94,16 +94,29 @@ def scores_of(trained: Trained, names: Iterable[str]) -> dict:
     """Scores of a trained model as plain numbers; `vitae.experiments.records` documents the keys.
 
     Scores of codes need two factors; for datasets with one, their numbers are None.
+
+    Raises:
+        InputError: a score is unknown, or one from outside the package failed.
     """
     entries = {}
     for name in names:
         score = SCORES.named(name)
-        if score.needs == "model":
-            entries |= score.function(trained)
-        elif len(trained.train.about) > 1:
-            entries |= score.record_of(_of_means(score, trained))
-        else:
-            entries |= {column.name: None for column in score.columns}
+        try:
+            if score.needs == "model":
+                entries |= score.function(trained)
+            elif len(trained.train.about) > 1:
+                entries |= score.record_of(_of_means(score, trained))
+            else:
+                entries |= {column.name: None for column in score.columns}
+        except InputError:
+            raise
+        except Exception as error:  # whatever a score from outside the package raises
+            if score.function.__module__.partition(".")[0] == "vitae":
+                raise
+            raise InputError(
+                f"the score {name} failed ({type(error).__name__}: {reason(error)}): fix it and run the same command "
+                f"again, which trains nothing twice."
+            ) from error
     return entries
 
 

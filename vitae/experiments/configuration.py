@@ -178,7 +178,14 @@ def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, *
     for name in ("widths", "vae_widths"):
         if name in declared:
             declared[name] = tuple(declared[name])
-    schedule = Schedule(**{**declared.pop("schedule"), **experiment.schedules.get(architecture, {})})
+    steps = {**declared.pop("schedule"), **experiment.schedules.get(architecture, {})}
+    for owner, names in ((Schedule, steps), (Configuration, declared)):
+        known = [each.name for each in dataclasses.fields(owner)]
+        for name in names:
+            require_known(f"setting in the declaration of {dataset},", name, known)
+    if "epochs" not in steps:
+        raise InputError(f"the declaration of {dataset} lacks epochs in the schedule of profile {profile}.")
+    schedule = Schedule(**steps)
     strengths = {**OBJECTIVES[objective].strengths, **experiment.strengths.get(model, {})}
     base = Configuration(
         dataset=dataset, model=model, profile=profile, seed=seed, schedule=schedule, strengths=strengths, **declared

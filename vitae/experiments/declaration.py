@@ -10,6 +10,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import get_origin, get_type_hints
 
 from vitae.support.errors import InputError, require_known
 from vitae.support.registry import Registry
@@ -88,6 +89,11 @@ class Experiment:
     pipeline: bool = True
 
 
+# What TOML gives for each type of a field.
+_HINTS = get_type_hints(Experiment)
+_KINDS = {str: (str,), bool: (bool,), dict: (dict,), tuple: (list, tuple)}
+_WORDS = {str: "text", bool: "true or false", dict: "a table", list: "a list"}
+
 EXPERIMENTS: Registry[Experiment] = Registry("experiment")
 ROWS: Registry[Row] = Registry("model")
 _FOLDER = Path(__file__).parent
@@ -137,8 +143,11 @@ def _read(name: str, declaration: Mapping | str | Path) -> Experiment:
         given = {each.name: getattr(other, each.name) for each in fields(other) if each.name != "variants"} | given
         given["dataset"] = declaration.get("dataset", "")
     known = [each.name for each in fields(Experiment)]
-    for key in given:
+    for key, value in given.items():
         require_known(f"key in {where},", key, known)
+        kind = _KINDS[get_origin(_HINTS[key]) or _HINTS[key]] if key != "resolution" else (list, tuple, type(None))
+        if not isinstance(value, kind):
+            raise InputError(f"{key} in {where} must be {_WORDS[kind[0]]}, got {value!r}.")
     for key in ("title", "rows", "seeds", "profiles"):
         if key not in given:
             raise InputError(f"{where} lacks {key}.")
@@ -147,10 +156,17 @@ def _read(name: str, declaration: Mapping | str | Path) -> Experiment:
             require_known(f"profile under {key} in {where},", profile, PROFILES)
         if absent := [profile for profile in PROFILES if profile not in given[key]]:
             raise InputError(f"{where} lacks {absent[0]} under {key}.")
+    for profile, settings in given["profiles"].items():
+        if not isinstance(settings, dict) or not isinstance(settings.get("schedule"), dict):
+            raise InputError(f"{where} lacks schedule under profiles.{profile}, for instance {{ epochs = 10 }}.")
     for key in ("rows", "scores", "columns", "sisters"):
         given[key] = tuple(given.get(key, ()))
     if given.get("resolution"):
         given["resolution"] = tuple(given["resolution"])
+    parts = {part.name for part in fields(Variant)}
+    for each in given.get("variants", ()):
+        if not isinstance(each, Variant) and (not isinstance(each, dict) or set(each) != parts):
+            raise InputError(f"each of variants in {where} must have {', '.join(sorted(parts))}, got {each!r}.")
     given["variants"] = tuple(
         each if isinstance(each, Variant) else Variant(tuple(each["rows"]), each["changes"], each["seeds"])
         for each in given.get("variants", ())

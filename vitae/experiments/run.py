@@ -6,7 +6,7 @@ Training writes weights, scoring reads them and writes records: two steps, so th
 import dataclasses
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -91,15 +91,10 @@ def run_together(
     batches: dict[str, list[Configuration]] = {}
     for configuration in configurations:
         batches.setdefault(_batch_key(configuration), []).append(configuration)
-    records, failures, loaded = {}, [], {}
+    records, failures, last = {}, [], _LastData(root, source, where)
     for batch in batches.values():
         try:
-            key = _data_key(batch[0])
-            if key not in loaded:
-                # Keep only the last data: it may fill the memory.
-                loaded.clear()
-                loaded[key] = load_data(batch[0], root, source, where)
-            data = loaded[key]
+            data = last.of(batch[0])
             if restart:
                 forget(batch)
             records |= _run_batch(batch, data, where, restart, skip_recorded, score, failures)
@@ -126,6 +121,22 @@ def _batch_key(configuration: Configuration) -> str:
 def _data_key(configuration: Configuration) -> tuple:
     """Equal for configurations that `load_data` gives the same images."""
     return configuration.dataset, configuration.train_size, configuration.test_size, configuration.validation
+
+
+class _LastData:
+    """The data of the last configuration that was asked for. Only the last, because it may fill the memory."""
+
+    def __init__(self, root: str | Path | None, source: str, where: torch.device):
+        self._how, self._key, self._data = (root, source, where), None, None
+
+    def of(self, configuration: Configuration) -> Data:
+        """The data of a configuration, loaded if the last one had other data."""
+        if self._key != _data_key(configuration):
+            # Free the memory first.
+            self._key = self._data = None
+            self._data = load_data(configuration, *self._how)
+            self._key = _data_key(configuration)
+        return self._data
 
 
 def _run_batch(
@@ -241,9 +252,9 @@ def score_together(
     batches: dict[tuple, list[Configuration]] = {}
     for configuration in configurations:
         batches.setdefault(_data_key(configuration), []).append(configuration)
-    records = {}
+    records, last = {}, _LastData(root, source, where)
     for batch in batches.values():
-        data = load_data(batch[0], root, source, where)
+        data = last.of(batch[0])
         for configuration in batch:
             require_writable(record_path(configuration))
             if not is_trained(configuration, data):
@@ -302,44 +313,54 @@ def _record(
     return read_record(file)
 
 
-def rescore(
-    record: dict,
+def rescore(record: dict, **how) -> dict:
+    """A finished run's record with its scores computed again; see `rescore_together`."""
+    return next(rescore_together([record], **how))
+
+
+def rescore_together(
+    records: Iterable[dict],
     *,
     names: Sequence[str] = (),
     samples: int | None = None,
     root: str | Path | None = None,
     source: str = "auto",
     device: str = "auto",
-) -> dict:
-    """A finished run's record with its scores computed again, from its weights and on the data it was trained on.
+) -> Iterator[dict]:
+    """Records of finished runs with scores computed again, from their weights and on the data they were trained on.
 
     Args:
-        names: scores to compute; by default all of the experiment's. The record's other scores stay as they are.
+        names: scores to compute; by default all of the experiment's. Of some, only these and their versions change; of
+            all, also the seconds of the evaluation, and what it ran on.
         samples: K of the importance-weighted log p(x); None for the record's own.
+
+    Yields:
+        Each record as soon as its scores are there; nothing is written.
 
     Raises:
         InputError: the weights are missing or of another run, or the data is not the record's.
     """
     where = pick_device(device)
-    configuration = configuration_of(record)
-    names = list(names) or names_of(EXPERIMENTS[configuration.dataset].scores)
     for name in names:
         SCORES.named(name)
-    data = load_data(configuration, root, source, where)
-    if record["fingerprint"] != fingerprint(configuration, data):
-        raise InputError(
-            f"{record['run']} was trained on {record['data']['source']} data, and this is not the same "
-            f"({data.train.source}): name its data with --data-root or --source."
-        )
-    if samples is not None:
-        configuration = dataclasses.replace(configuration, samples=samples)
-    machine = environment(where)
-    started = time.monotonic()
-    found = scores_of(_trained(configuration, data, where), names)
-    return {
-        **record,
-        "scores": {**record["scores"], **found},
-        "score_versions": {**record["score_versions"], **{name: SCORES[name].version for name in names}},
-        "seconds": {**record["seconds"], "evaluate": round(time.monotonic() - started, 1)},
-        **machine,
-    }
+    last, machine = _LastData(root, source, where), environment(where)
+    for record in records:
+        configuration = configuration_of(record)
+        data = last.of(configuration)
+        if record["fingerprint"] != fingerprint(configuration, data):
+            raise InputError(
+                f"{record['run']} was trained on {record['data']['source']} data, and this is not the same "
+                f"({data.train.source}): name its data with --data-root or --source."
+            )
+        if samples is not None:
+            configuration = dataclasses.replace(configuration, samples=samples)
+        wanted = names or names_of(EXPERIMENTS[configuration.dataset].scores)
+        started = time.monotonic()
+        found = scores_of(_trained(configuration, data, where), wanted)
+        again = {
+            "scores": {**record["scores"], **found},
+            "score_versions": {**record["score_versions"], **{name: SCORES[name].version for name in wanted}},
+        }
+        if not names:
+            again |= {"seconds": {**record["seconds"], "evaluate": round(time.monotonic() - started, 1)}, **machine}
+        yield {**record, **again}
