@@ -25,7 +25,13 @@ class Modules(SphinxDirective):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if module.name not in _SKIPPED:
                 # What a package imports is documented where it is defined.
-                lines += [f".. automodule:: {module.name}", *["   :members:"] * (not module.ispkg), ""]
+                lines += [
+                    f".. rubric:: {module.name}",
+                    "",
+                    f".. automodule:: {module.name}",
+                    *["   :members:"] * (not module.ispkg),
+                    "",
+                ]
         container = nodes.section()
         container.document = self.state.document
         self.state.nested_parse(StringList(lines, source=__file__), self.content_offset, container, match_titles=True)
