@@ -36,7 +36,8 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=missing))
 
 
-_TIMEOUT = 300_000  # milliseconds
+# A guard against hanging, not a measure of speed, in milliseconds.
+TIMEOUT = 300_000
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -68,8 +69,7 @@ def visit(browser, address):
 
     def open_page(name: str, *, width: int = 1300, from_folder: bool = False, **settings):
         context = browser.new_context(viewport={"width": width, "height": 900}, **settings)
-        # A guard against hanging, not a measure of speed.
-        context.set_default_timeout(_TIMEOUT)
+        context.set_default_timeout(TIMEOUT)
         contexts.append(context)
         page = context.new_page()
         page.complaints = []

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from .conftest import HTML, PAGES, ROOT
+from .conftest import HTML, PAGES, ROOT, TIMEOUT
 
 STATE = r"""() => {
   const images = (isWrong) => [...document.images].filter(isWrong).map((image) => image.src.slice(0, 80));
@@ -85,6 +85,7 @@ def test_a_page_is_complete_on_a_phone(visit, name):
 @pytest.mark.parametrize("name", ["index.html", "notebooks/play.html", "notebooks/mnist.html"])
 def test_content_does_not_move_while_a_page_loads(browser, address, name):
     page = browser.new_page(viewport={"width": 1300, "height": 900})
+    page.set_default_timeout(TIMEOUT)
     page.add_init_script(OBSERVE_LAYOUT)
     session = page.context.new_cdp_session(page)
     session.send("Network.enable")
