@@ -108,10 +108,10 @@ def test_trials_are_the_runs_evaluated_on_the_validation_split(monkeypatch, tmp_
         ("vae", {}),
         ("c-vitae", {"validation": True, "epochs": 3, "perspective_decoder": "hidden", "transform": "affine+cpab-3x4"}),
         (
-            "c-vitae+dip-ii",
+            "u-vitae+dip-ii",
             {"dip_lambda": 0.7, "kl_annealing": 0.5, "samples": 20, "train_size": 500, "learning_rate_warmup": 0.2},
         ),
-        ("c-vitae+beta-tc", {"beta": 4.0, "perspective": 3, "gamma_limit": 0.25, "learning_rate": 0.001}),
+        ("u-vitae+beta-tc", {"beta": 4.0, "perspective": 3, "gamma_limit": 0.25, "learning_rate": 0.001}),
     ],
 )
 def test_a_records_command_reproduces_its_configuration(monkeypatch, model, changes):

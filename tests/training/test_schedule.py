@@ -14,9 +14,25 @@ def test_schedule_values_match_a_calculation_by_hand():
     assert Schedule(epochs=1, kl_annealing=0).kl_weight_at(0) == 1
 
 
+def test_the_learning_rate_stays_at_its_peak_until_the_decay():
+    schedule = Schedule(epochs=1, learning_rate=1.0, learning_rate_decay=0.3)
+    assert [schedule.learning_rate_at(p) for p in (0.1, 0.5, 0.69, 0.85)] == pytest.approx([1, 1, 1, 0.5])
+    assert schedule.constant_phase == pytest.approx((0.2, 0.7))
+    # Never before the rise is over.
+    late = Schedule(epochs=1, learning_rate=1.0, learning_rate_warmup=0.4, learning_rate_decay=0.8)
+    assert late.learning_rate_at(0.4) == pytest.approx(1)
+
+
 @pytest.mark.parametrize(
     "setting",
-    [{"epochs": -1}, {"batch": 0}, {"learning_rate": -0.1}, {"kl_annealing": 1.5}, {"learning_rate_warmup": math.nan}],
+    [
+        {"epochs": -1},
+        {"batch": 0},
+        {"learning_rate": -0.1},
+        {"kl_annealing": 1.5},
+        {"learning_rate_warmup": math.nan},
+        {"learning_rate_decay": 2},
+    ],
 )
 def test_invalid_schedules_are_refused(setting):
     with pytest.raises(InputError, match=next(iter(setting))):

@@ -30,7 +30,7 @@ examples:
   vitae train folder --model c-vitae --data-root pictures               # your own images
   vitae train mnist --model vae,c-vitae --seeds 0-9                     # twenty runs, each model's trained together
   vitae train mnist --model beta-vae --beta 1,2,4 --validation          # three strengths, on the validation split
-  vitae train mnist --model c-vitae+beta-tc --beta 4 --epochs 20        # any architecture with any objective
+  vitae train mnist --model u-vitae+beta-tc --beta 4 --epochs 20        # any architecture with any objective
   vitae train mnist --model c-vitae --transform affine+cpab             # another transformation
   vitae --with my_model.py train mnist --model mymodel                  # a model of your own
 

@@ -28,7 +28,13 @@ def build(configuration: Configuration, shape: Shape) -> GenerativeModel:
 
 
 def register_model(
-    name: str, *, title: str = "", objective: str = "elbo", own_objective: bool = False, transforms: bool = False
+    name: str,
+    *,
+    title: str = "",
+    objective: str = "elbo",
+    own_objective: bool = False,
+    transforms: bool = False,
+    conditional: bool = False,
 ) -> Callable[[Builder], Builder]:
     """Decorator: register a function `(settings, shape) -> GenerativeModel`, so that `--model NAME` trains it.
 
@@ -40,6 +46,7 @@ def register_model(
         objective: of the row.
         own_objective: whether this objective was made for the model, and trains no other.
         transforms: whether the model has a perspective space and a transformation.
+        conditional: whether the posterior of one latent space depends on the draw from another, as in C-VITAE.
 
     Raises:
         InputError: the name is taken, the objective is unknown or belongs to another architecture, or
@@ -50,13 +57,13 @@ def register_model(
         own = (objective,) if own_objective else ()
         # Check everything first, so that a refused model leaves nothing behind.
         ROWS.require_free(name, module=builder.__module__)
-        require_objective(name, objective, own)
+        require_objective(name, objective, own, conditional)
         if own and (users := _other_users_of(objective, name)):
             raise InputError(
                 f"objective {objective} also trains {', '.join(users)}, so it cannot be reserved for {name}: leave out "
                 f"own_objective."
             )
-        register_architecture(name, objectives=own, transforms=transforms)(builder)
+        register_architecture(name, objectives=own, transforms=transforms, conditional=conditional)(builder)
         register_row(name, Row(title or name, name, objective), module=builder.__module__)
         return builder
 

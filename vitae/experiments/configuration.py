@@ -1,6 +1,6 @@
 """One run, fully stated: dataset, model, profile, seed and every setting.
 
-A model is the name of a row, or `architecture+objective`, for instance `c-vitae+beta-tc`.
+A model is the name of a row, or `architecture+objective`, for instance `u-vitae+beta-tc`.
 """
 
 import dataclasses

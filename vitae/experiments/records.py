@@ -1,9 +1,10 @@
 """One run, one JSON record.
 
 A record states the configuration, where the data came from and how much there was, versions, device, commit, seconds,
-the loss of each epoch, under `curves` the KL of each latent and the model's own terms over the training (see
-`vitae.training.step.Progress`; records from before curves have none), under `score_versions` the version of each score
-(see `vitae.metrics.registry`), and under `scores`::
+the loss of each epoch, under `curves` the KL of each latent and the model's own terms over the training, under
+`held_out` the ELBO of held-out images over it (see `vitae.training.step.Progress`; older records lack both), under
+`convergence` what twice the steps gained (see `vitae.training.convergence`; null where that cannot be told), under
+`score_versions` the version of each score (see `vitae.metrics.registry`), and under `scores`::
 
     train_elbo, test_elbo    {mean, standard_error} in nats per image
     log_likelihood           the same, importance-weighted with `samples` draws

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from vitae.evaluation import likelihood
 from vitae.evaluation.score import Trained, names_of, scores_of
 from vitae.experiments.build import build
 from vitae.experiments.configuration import (
@@ -41,6 +42,7 @@ from vitae.support.errors import InputError
 from vitae.support.files import require_writable, write_tensors
 from vitae.support.provenance import environment
 from vitae.training.checkpoint import previous_of
+from vitae.training.convergence import convergence
 from vitae.training.loop import NonFiniteLoss, divergence_message, train_together
 from vitae.training.step import Progress, Run
 
@@ -113,7 +115,7 @@ def _batch_key(configuration: Configuration) -> str:
     stated = configuration.as_json()
     for name in ("seed", "overrides", "strengths"):
         stated.pop(name)
-    for name in ("learning_rate", "kl_annealing", "learning_rate_warmup"):
+    for name in ("learning_rate", "kl_annealing", "learning_rate_warmup", "learning_rate_decay"):
         stated["schedule"].pop(name)
     return json.dumps([stated, sorted(configuration.strengths)], sort_keys=True)
 
@@ -166,9 +168,14 @@ def _run_batch(
     return records | _score_batch(unscored, data, where)
 
 
+# The first images of the evaluation split, whose ELBO is measured over the training.
+_WATCHED = 1_000
+
+
 def _train(configurations: Sequence[Configuration], data: Data, where: torch.device, restart: bool) -> list[str]:
     """Train runs together and write their weights; returns messages about those that diverged."""
     first, checkpoint = configurations[0], checkpoint_path(configurations)
+    watched = data.held_out.images[:_WATCHED]
     runs = [
         Run(
             configuration.run,
@@ -190,6 +197,7 @@ def _train(configurations: Sequence[Configuration], data: Data, where: torch.dev
         checkpoint=checkpoint,
         # A restart must not resume from an earlier batch either.
         resume=None if restart else checkpoint_holding(runs, checkpoint.parent),
+        held_out_elbo=lambda model: likelihood.elbo(model, watched, seed=0).mean,
         label=f"{first.dataset} {first.profile} {what}",
     )
     failures = []
@@ -285,6 +293,7 @@ def _record(
     scores |= scores_of(trained, [name for name in names if name != "likelihood"])
     stated = read_weights(weights_path(configuration))[1]
     progress = Progress(**stated["progress"])
+    judged = convergence(progress.held_out, progress.step, configuration.schedule)
     record = {
         "run": configuration.run,
         "configuration": configuration.as_json(),
@@ -304,6 +313,8 @@ def _record(
         },
         "losses": progress.losses,
         "curves": progress.curves,
+        "held_out": progress.held_out,
+        "convergence": judged and dataclasses.asdict(judged),
         "scores": scores,
         "score_versions": {name: SCORES[name].version for name in names},
         **machine,

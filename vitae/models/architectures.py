@@ -73,24 +73,27 @@ class Architecture:
         build: `(settings, shape) -> model` with initial weights; the shape is channels, height, width of the images.
         objectives: the objectives that belong to this architecture; empty if the general objectives train it.
         transforms: whether the model has a perspective space and a transformation.
+        conditional: whether the posterior of one latent space depends on the draw from another, as in C-VITAE.
     """
 
     build: Builder
     objectives: tuple[str, ...] = ()
     transforms: bool = False
+    conditional: bool = False
 
 
 ARCHITECTURES: Registry[Architecture] = Registry("architecture")
 
 
 def register_architecture(
-    name: str, *, objectives: tuple[str, ...] = (), transforms: bool = False
+    name: str, *, objectives: tuple[str, ...] = (), transforms: bool = False, conditional: bool = False
 ) -> Callable[[Builder], Builder]:
     """Decorator: register a function `(settings, shape) -> GenerativeModel` as an architecture.
 
     Args:
         objectives: the objectives that belong to this architecture; none if the general objectives train it.
         transforms: whether it has a perspective space and a transformation.
+        conditional: see `Architecture`.
 
     Raises:
         InputError: the name is not allowed or taken, or an objective is unknown; nothing is registered then.
@@ -99,7 +102,8 @@ def register_architecture(
     def registered(build: Builder) -> Builder:
         for objective in objectives:
             OBJECTIVES.named(objective)
-        ARCHITECTURES.add(name, Architecture(build, tuple(objectives), transforms), module=build.__module__)
+        architecture = Architecture(build, tuple(objectives), transforms, conditional)
+        ARCHITECTURES.add(name, architecture, module=build.__module__)
         return build
 
     return registered
@@ -111,14 +115,16 @@ def require_trainable(architecture: str, objective: str) -> None:
     Raises:
         InputError: the architecture or the objective is unknown, or they do not fit; the message lists those that do.
     """
-    require_objective(architecture, objective, ARCHITECTURES.named(architecture).objectives)
+    declared = ARCHITECTURES.named(architecture)
+    require_objective(architecture, objective, declared.objectives, declared.conditional)
 
 
-def require_objective(architecture: str, objective: str, own: Collection[str]) -> None:
+def require_objective(architecture: str, objective: str, own: Collection[str], conditional: bool) -> None:
     """Refuse an objective for an architecture that need not be registered yet.
 
     Args:
         own: the objectives that belong to the architecture; empty if the general objectives train it.
+        conditional: see `Architecture`.
 
     Raises:
         InputError: the objective is unknown, or belongs to another architecture; the message lists those that fit.
@@ -126,7 +132,16 @@ def require_objective(architecture: str, objective: str, own: Collection[str]) -
     OBJECTIVES.named(objective)
     # What an earlier registration of the same architecture reserved is free again.
     reserved = {taken for name, each in ARCHITECTURES.items() if name != architecture for taken in each.objectives}
-    allowed = own or [name for name in OBJECTIVES if name not in reserved]
+    general = [
+        name for name, each in OBJECTIVES.items() if name not in reserved and not (conditional and each.aggregate)
+    ]
+    allowed = own or general
+    if conditional and OBJECTIVES[objective].aggregate and objective not in allowed:
+        raise InputError(
+            f"{architecture} cannot be trained by {objective}, which needs the aggregate posterior: the average of "
+            f"q(z | x) over images is not known where the posterior of one space depends on the draw from another. "
+            f"Choose one of {', '.join(allowed)}, or a model with independent posteriors, such as u-vitae+{objective}."
+        )
     if objective not in allowed:
         raise InputError(f"{architecture} cannot be trained by {objective}: choose one of {', '.join(allowed)}.")
 
@@ -172,7 +187,7 @@ def _u_vitae(settings: ModelSettings, shape: Shape) -> GenerativeModel:
     return _vitae(settings, shape, conditional=False)
 
 
-@register_architecture("c-vitae", transforms=True)
+@register_architecture("c-vitae", transforms=True, conditional=True)
 def _c_vitae(settings: ModelSettings, shape: Shape) -> GenerativeModel:
     return _vitae(settings, shape, conditional=True)
 

@@ -41,20 +41,24 @@ class Objective:
         loss: `(output, *, kl_weight, **strengths) -> scalar`, in nats per image.
         strengths: default of each hyperparameter that the loss takes beside `kl_weight`.
         help: description of each strength, for the command line.
+        aggregate: whether the loss needs densities or moments of the aggregate posterior, the average of q(z | x) over
+            images. It then trains no model whose posteriors also depend on draws from other latent spaces.
     """
 
     loss: Callable[..., Tensor]
     strengths: dict[str, float]
     help: dict[str, str]
+    aggregate: bool = False
 
 
 OBJECTIVES: Registry[Objective] = Registry("objective")
 
 
-def register_objective(name: str, **strengths: float | tuple[float, str]) -> Callable:
+def register_objective(name: str, *, aggregate: bool = False, **strengths: float | tuple[float, str]) -> Callable:
     """Decorator: register a loss `(output, *, kl_weight=1.0, **strengths) -> scalar` as an objective.
 
     Args:
+        aggregate: see `Objective`.
         strengths: the default of each hyperparameter of the loss, alone or with its description for `--help`.
 
     Raises:
@@ -70,7 +74,7 @@ def register_objective(name: str, **strengths: float | tuple[float, str]) -> Cal
     def registered(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
         values = {key: float(number) for key, (number, _) in given.items()}
         texts = {key: text for key, (_, text) in given.items()}
-        OBJECTIVES.add(name, Objective(loss, values, texts), module=loss.__module__)
+        OBJECTIVES.add(name, Objective(loss, values, texts, aggregate), module=loss.__module__)
         return loss
 
     return registered
@@ -99,7 +103,7 @@ def beta(output: Output, *, beta: float, kl_weight: float = 1.0) -> Tensor:
     return elbo(output, kl_weight=kl_weight * beta)
 
 
-@register_objective("beta-tc", beta=(6.0, "weight of the total correlation"))
+@register_objective("beta-tc", aggregate=True, beta=(6.0, "weight of the total correlation"))
 def beta_tc(output: Output, *, beta: float, kl_weight: float = 1.0) -> Tensor:
     """-ELBO + (beta - 1) TC over all latent spaces jointly (Chen et al., 2018); beta = 1 is -ELBO."""
     correlation = output.latents.joint().total_correlation(output.latents.joint_sample())
@@ -112,7 +116,9 @@ def aggregate_covariance(posterior: Gaussian) -> Tensor:
     return centred.T @ centred / len(centred) + torch.diag(posterior.log_variance.exp().mean(0))
 
 
-@register_objective("dip-ii", dip_lambda=(10.0, "weight of the aggregate covariance's distance from the identity"))
+@register_objective(
+    "dip-ii", aggregate=True, dip_lambda=(10.0, "weight of the aggregate covariance's distance from the identity")
+)
 def dip_ii(output: Output, *, dip_lambda: float, kl_weight: float = 1.0) -> Tensor:
     """-ELBO + dip_lambda times the squared distance of the aggregate covariance from I (Kumar et al., 2018)."""
     covariance = aggregate_covariance(output.latents.joint())

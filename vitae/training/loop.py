@@ -10,6 +10,7 @@ two threads that share one small matrix product wait for each other, and ten mod
 caches. There each run gets, bit for bit, the numbers that it gets alone on one thread.
 """
 
+import bisect
 import contextlib
 import json
 import signal
@@ -30,6 +31,7 @@ from vitae.support.errors import InputError, require_known
 from vitae.support.files import append_line
 from vitae.support.threads import thread_map
 from vitae.training.checkpoint import read_checkpoint, save_checkpoint
+from vitae.training.convergence import checks
 from vitae.training.schedule import Schedule
 from vitae.training.step import Progress, Run, RunGroup, TrainingImages
 
@@ -84,6 +86,7 @@ def train_together(
     precision: str = "float32",
     checkpoint: Path | None = None,
     resume: Path | None = None,
+    held_out_elbo: Callable[[GenerativeModel], float] | None = None,
     label: str = "training",
 ) -> None:
     """Train the models of several runs in place, from their checkpoint if there is one.
@@ -97,6 +100,8 @@ def train_together(
         precision: of matrix products, see `vitae.support.devices.precision`.
         checkpoint: file to resume from and to save to, every 20 seconds and at the end; None saves nothing.
         resume: another checkpoint to start from if that one does not exist; it may hold more runs than these.
+        held_out_elbo: the ELBO of held-out images in nats, measured over the training for `progress.held_out`; None
+            measures nothing.
 
     Raises:
         InputError: the runs cannot train together, or the checkpoint belongs to others or cannot be read. A checkpoint
@@ -127,7 +132,7 @@ def train_together(
             if run.name in saved:
                 group.restore(run, saved[run.name].moments)
     first = groups[0].runs[0].progress.step if groups else 0
-    loop = _Loop(runs, groups, device, checkpoint, label)
+    loop = _Loop(runs, groups, device, checkpoint, held_out_elbo, label)
     # As many threads as if no run had diverged: the rounding of products depends on the number of threads.
     count = min(torch.get_num_threads(), -(-len(runs) // size))
     with thread_map(count) as in_parallel, _stop_requested() as stop, tf32(precision == "tf32"):
@@ -176,8 +181,17 @@ def _stop_requested() -> Iterator[threading.Event]:
 class _Loop:
     """The steps of a training, with what is saved and shown between them."""
 
-    def __init__(self, runs, groups: list[RunGroup], device, checkpoint: Path | None, label: str):
+    def __init__(
+        self,
+        runs,
+        groups: list[RunGroup],
+        device,
+        checkpoint: Path | None,
+        held_out_elbo: Callable[[GenerativeModel], float] | None,
+        label: str,
+    ):
         self.runs, self.groups, self.checkpoint, self.label = runs, groups, checkpoint, label
+        self.held_out_elbo = held_out_elbo
         self.between_collections = (
             _STEPS_BETWEEN_COLLECTIONS_ON_CPU if device.type == "cpu" else _STEPS_BETWEEN_COLLECTIONS
         )
@@ -192,6 +206,7 @@ class _Loop:
         self.started = self.saved = time.monotonic()
         self.pause = _SECONDS_BETWEEN_CHECKPOINTS
         self.save_failed = False
+        to_check = checks(total) if self.held_out_elbo else []
         bar = tqdm(
             desc=self.label,
             total=total * batch * len(self.active),
@@ -208,11 +223,14 @@ class _Loop:
                 start = done
                 epoch_end = start - start % per_epoch + per_epoch
                 next_collection = start - start % self.between_collections + self.between_collections
-                done = min(epoch_end, next_collection)
+                next_check = to_check[bisect.bisect(to_check, start) :][:1]
+                done = min(epoch_end, next_collection, *next_check)
                 list(in_parallel(lambda group, span=range(start, done): group.steps(span), self.groups))
                 bar.update((done - start) * batch * len(self.active))
                 stopping = stop.is_set()
                 bar.total -= (total - done) * batch * self._collect(done)
+                if done in next_check:
+                    list(in_parallel(self._check, self.groups))
                 if done % per_epoch == 0:
                     self._finish_epoch(done // per_epoch, bar)
                 if stopping or done == total or time.monotonic() - self.saved > self.pause:
@@ -240,6 +258,12 @@ class _Loop:
         lost = len(self.active) - len(active)
         self.active = active
         return lost
+
+    def _check(self, group: RunGroup) -> None:
+        """Measure the held-out ELBO of a group's runs."""
+        for run in group.runs:
+            run.progress.held_out.append(self.held_out_elbo(run.model))
+            run.model.train()
 
     def _finish_epoch(self, epoch: int, bar: tqdm) -> None:
         for group in self.groups:

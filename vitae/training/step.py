@@ -54,6 +54,7 @@ class Progress:
         diverged: the step in which the loss stopped being finite; None if it never did.
         curves: KL of each latent, in nats, and the model's own terms, over the training: `CURVE_POINTS` means over
             equal parts of the steps, or one point a step if there are fewer steps.
+        held_out: ELBO of held-out images in nats after each of `vitae.training.convergence.checks`.
     """
 
     step: int = 0
@@ -64,6 +65,7 @@ class Progress:
     elbo: float | None = None
     diverged: int | None = None
     curves: dict[str, list[float]] = field(default_factory=dict)
+    held_out: list[float] = field(default_factory=list)
 
     def add_to_curves(self, values: dict[str, float], step: int, total: int) -> None:
         """Add the values of one of `total` steps to the mean of the point that the step belongs to."""
