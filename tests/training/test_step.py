@@ -338,8 +338,9 @@ def test_one_run_of_a_batch_resumes_alone_from_the_checkpoint_of_the_batch(tmp_p
         trained_together(runs_of("affine", [7]), resume=checkpoint)
 
 
-def test_bf16_changes_losses_slightly_and_keeps_weights_in_float32():
-    exact, rounded = (trained_together(runs_of("affine", range(2)), precision=p) for p in ("float32", "bf16"))
+@pytest.mark.parametrize("transform", ["affine", "cpab"])
+def test_bf16_changes_losses_slightly_and_keeps_weights_in_float32(transform):
+    exact, rounded = (trained_together(runs_of(transform, range(2)), precision=p) for p in ("float32", "bf16"))
     for run, other in zip(exact, rounded, strict=True):
         assert run.progress.losses != other.progress.losses
         assert run.progress.losses == pytest.approx(other.progress.losses, rel=2e-3)

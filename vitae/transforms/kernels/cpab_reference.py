@@ -88,7 +88,9 @@ def coefficient_matrix(rows: int, columns: int, slip: bool, dtype: torch.dtype, 
 
 def coefficients_of(gamma: Tensor, rows: int, columns: int, slip: bool) -> Tensor:
     """Cell coefficients, `batch x cells x 10`, in cells per unit of time."""
-    flat = gamma @ coefficient_matrix(rows, columns, slip, gamma.dtype, gamma.device)
+    # Autocast would round the product to bfloat16, and with it every point that the field moves.
+    with torch.autocast(gamma.device.type, enabled=False):
+        flat = gamma @ coefficient_matrix(rows, columns, slip, gamma.dtype, gamma.device)
     return flat.unflatten(1, (rows * columns, COEFFICIENTS))
 
 
