@@ -9,6 +9,7 @@ from vitae.data.grid import Grid
 from vitae.evaluation import codes, likelihood
 from vitae.experiments.build import build
 from vitae.experiments.configuration import configure
+from vitae.models.likelihoods import Bernoulli
 from vitae.models.objectives import elbo_per_image
 from vitae.support import randomness
 
@@ -48,6 +49,28 @@ def test_importance_weighted_bound_rises_to_the_likelihood_with_more_samples(ima
     assert bounds == sorted(bounds)
     assert bounds[0] < expected - 0.2
     assert bounds[-1] == pytest.approx(expected, abs=0.01)
+
+
+def test_the_gain_of_more_samples_is_the_difference_of_two_bounds(images):
+    inexact = linear_gaussian.model(shift=0.15, stretch=1.5)
+    many = images.repeat(200, 1, 1, 1)
+    bounds = [likelihood.log_likelihood(inexact, many, samples=k, seed=3).mean for k in (2, 400)]
+    gain = likelihood.log_likelihood_gain(inexact, many, samples=2, more=400, seed=4)
+    assert gain.mean == pytest.approx(bounds[1] - bounds[0], abs=0.05)
+    assert gain.mean > 5 * gain.standard_error
+    exact = likelihood.log_likelihood_gain(linear_gaussian.model(), images, samples=2, more=50, seed=0)
+    assert exact.mean == pytest.approx(0, abs=1e-4)
+    assert likelihood.log_likelihood_gain(inexact, images, samples=9, more=5, seed=0).mean == 0
+
+
+def test_no_mean_is_above_the_limit_of_bernoulli_pixels():
+    images = torch.tensor([[0, 255], [51, 204]], dtype=torch.uint8).reshape(2, 1, 1, 2)
+    # Black and white cost nothing but the margin, and each grey pixel its entropy.
+    entropy = -(0.2 * np.log(0.2) + 0.8 * np.log(0.8))
+    limit = likelihood.bernoulli_limit(images)
+    assert limit == pytest.approx(-entropy, abs=1e-4)
+    x, nearby = as_floats(images), as_floats(images).mul(0.9).add(0.05)
+    assert Bernoulli().log_prob(x, nearby).mean() < limit
 
 
 def test_chunks_together_hold_all_samples(images, monkeypatch):

@@ -7,7 +7,20 @@ from vitae import InputError, configure, data
 from vitae.evaluation.score import Codes, Trained, columns_by_name, names_of, scores_of
 from vitae.experiments.build import build
 from vitae.experiments.declaration import EXPERIMENTS
-from vitae.metrics import SCORES, Column, d_score, dci, factor_vae_score, mig, modularity, register_score, report, sap
+from vitae.metrics import (
+    SCORES,
+    Column,
+    d_score,
+    d_star,
+    dci,
+    factor_vae_score,
+    mig,
+    modularity,
+    register_score,
+    report,
+    sap,
+)
+from vitae.metrics.d_star import averaged, probe, score_of
 from vitae.metrics.probes import predictability
 
 
@@ -23,10 +36,10 @@ def trained():
         spread = part.factors / part.factors.std(0)
         return {"z": spread @ np.triu(np.ones((5, 5))) + scale * noise.normal(size=part.factors.shape)}
 
-    model = build(configure("dsprites", "vae", "smoke"), train.shape)
+    model = build(configure("dsprites", "vae", "smoke", appearance=2, perspective=3), train.shape)
     trained = Trained(model, train, test, samples=1)
     # Cached properties: these are used instead of the model's own codes.
-    trained.means, trained.draws = (Codes(codes(train, scale), codes(test, scale)) for scale in (1.0, 2.0))
+    trained.means, *trained.draws = (Codes(codes(train, scale), codes(test, scale)) for scale in (1.0, 2.0, 2.0))
     return trained
 
 
@@ -65,29 +78,56 @@ def test_scores_of_codes_in_a_record_are_the_metrics_with_every_grid_factor_as_a
 def test_knn_scores_in_a_record_treat_factors_as_the_dataset_declares_them(trained):
     train, test = trained.train, trained.test
     assert train.classes == (True, False, False, False, False)
-    scores = scores_of(trained, ["probes", "d_score", "d_score_of_draws"])
-    for codes, key, d_key in (
-        (trained.means.train["z"], "predictability", "d_score"),
-        (trained.draws.train["z"], "predictability_of_draws", "d_score_of_draws"),
-    ):
-        test_codes = (trained.means if d_key == "d_score" else trained.draws).test["z"]
-        how = {"test": (test_codes, test.factors), "classes": train.classes}
-        probes = predictability(codes, train.factors, **how, names=train.names).by_factor
-        assert scores[key] == {"z": {name: probe.reached for name, probe in probes.items()}}
-        assert scores["guessing"] == {name: probe.guessing for name, probe in probes.items()}
-        assert scores[d_key] == d_score(codes, train.factors, **how).score
-    assert scores["guessing"]["x"] == 0.0 < scores["guessing"]["shape"]
-    assert np.shape(scores["importance"]) == (5, 5)
-    assert set(scores) == {
-        "latents",
-        "factors",
-        "guessing",
-        "predictability",
-        "predictability_of_draws",
-        "d_score",
-        "importance",
-        "d_score_of_draws",
-    }
+    scores = scores_of(trained, ["probes", "d_score", "accuracy"])
+
+    def probes(codes):
+        how = {"test": (codes.test["z"], test.factors), "classes": train.classes, "names": train.names}
+        return predictability(codes.train["z"], train.factors, **how).by_factor
+
+    of_means, of_draws = probes(trained.means), [probes(codes) for codes in trained.draws]
+    assert scores["guessing"] == {name: each.guessing for name, each in of_means.items()}
+    assert scores["guessing"]["x"] == -1 / 11 < scores["guessing"]["shape"]
+    assert scores["predictability"] == {"z": {name: each.reached for name, each in of_means.items()}}
+    # The mean over draws.
+    for name in of_means:
+        mean = sum(each[name].reached for each in of_draws) / len(of_draws)
+        assert scores["predictability_of_draws"]["z"][name] == pytest.approx(mean)
+    assert scores["accuracy_of_means"] == scores["predictability"]["z"]["shape"]
+    assert scores["accuracy"] == pytest.approx(scores["predictability_of_draws"]["z"]["shape"])
+    how = {"test": (trained.means.test["z"], test.factors), "classes": train.classes}
+    assert scores["d_score"] == d_score(trained.means.train["z"], train.factors, **how).score
+
+
+def test_d_star_in_a_record_is_that_of_the_draws_together_and_has_its_coverage(trained):
+    train, test = trained.train, trained.test
+    scores = scores_of(trained, ["d_star_of_draws"])
+    how = {"classes": train.classes}
+    probed = [
+        probe(codes.train["z"], train.factors, test=(codes.test["z"], test.factors), seed=n, **how)
+        for n, codes in enumerate(trained.draws)
+    ]
+    expected = score_of(averaged(probed))
+    assert (scores["d_star"], scores["d_star_coverage"]) == (expected.score, expected.coverage)
+    of_means = d_star(trained.means.train["z"], train.factors, test=(trained.means.test["z"], test.factors), **how)
+    assert scores["d_star_of_means"] == of_means.score
+    assert scores["d_star_importance"]["means"]["latents"] == of_means.importance.tolist()
+    groups = scores["d_star_groups"]
+    assert groups["latents"] == [["z1"], ["z2"], ["z3"], ["z4"], ["z5"]]
+    assert sorted(groups["spaces"][0] + groups["spaces"][1]) == ["z1", "z2", "z3", "z4", "z5"]
+    assert 0 <= scores["d_star_spaces"] <= 1
+
+
+def test_the_latents_of_two_spaces_are_their_groups(trained):
+    train, test = trained.train, trained.test
+    model = build(configure("dsprites", "u-vitae", "smoke", appearance=1, perspective=4), train.shape)
+    two_spaces = Trained(model, train, test, samples=1)
+    parts = [{"z_A": part.factors[:, :1], "z_P": part.factors[:, 1:]} for part in (train, test)]
+    two_spaces.means, two_spaces.draws = Codes(*parts), [Codes(*parts)]
+    scores = scores_of(two_spaces, ["d_star_of_draws", "accuracy"])
+    assert scores["d_star_groups"]["spaces"] == [["z_A1"], ["z_P1", "z_P2", "z_P3", "z_P4"]]
+    assert scores["d_star_spaces"] == scores["d_star_spaces_of_means"] == 1
+    assert np.array(scores["d_star_importance"]["draws"]["spaces"]).argmax(0).tolist() == [0, 1, 1, 1, 1]
+    assert scores["accuracy"] == 1
 
 
 def test_a_report_on_the_same_parts_has_the_same_numbers(trained):
@@ -139,13 +179,13 @@ def test_scores_of_codes_are_null_for_datasets_with_one_factor(trained):
     train, test = trained.train, trained.test
     one = [data.Dataset(part.images, part.factors[:, :1], part.about[:1], part.source) for part in (train, test)]
     trained = Trained(trained.model, *one, samples=1)
-    trained.means = trained.draws = Codes({"z": train.factors}, {"z": test.factors})
-    assert scores_of(trained, ["d_score", "d_score_of_draws"]) == {"d_score": None}
+    trained.means = Codes({"z": train.factors}, {"z": test.factors})
+    assert scores_of(trained, ["d_score"]) == {"d_score": None}
     assert scores_of(trained, ["dci"]) == {"dci": None, "dci_completeness": None, "dci_informativeness": None}
 
 
 def test_the_scores_of_an_experiment_are_those_always_computed_and_those_that_it_lists():
-    always = ["d_score", "likelihood", "probes", "d_score_of_draws"]
+    always = ["d_score", "likelihood", "probes"]
     assert names_of(EXPERIMENTS["dsprites"].scores)[: len(always)] == always
     assert names_of(["mig", "mig", "d_score"]) == [*always, "mig"]
     with pytest.raises(InputError, match=r"unknown score 'mgi'\. Did you mean 'mig'"):

@@ -43,6 +43,8 @@ class Factor:
         values: the labels of the classes; for a continuous factor the grid of its values, or None without a grid.
         unit: the unit of a continuous factor, or what its small and large values mean.
         span: smallest and largest value of a continuous factor without a grid, where known.
+        role: "appearance" if the paper's model should find it in what an image shows, "perspective" if in how it is
+            seen, "" if that is not said.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Factor:
     values: tuple | None = None
     unit: str = ""
     span: tuple[float, float] | None = None
+    role: str = ""
 
     def __str__(self) -> str:
         if self.kind == "class":

@@ -26,12 +26,18 @@ _OUR_LICENCE = "images rendered by vitae: CC BY 4.0; their design is dSprites', 
 _CITATION = "Matthey, Higgins, Hassabis, Lerchner: dSprites, 2017, github.com/google-deepmind/dsprites-dataset"
 
 FACTORS = (
-    Factor("shape", "class", ("square", "ellipse", "heart")),
-    Factor("scale", "continuous", tuple(0.5 + 0.1 * i for i in range(6))),
+    Factor("shape", "class", ("square", "ellipse", "heart"), role="appearance"),
+    Factor("scale", "continuous", tuple(0.5 + 0.1 * i for i in range(6)), role="perspective"),
     # The published grid includes both 0 and 2 pi, so the first and last orientation look the same.
-    Factor("orientation", "continuous", tuple(2 * math.pi * i / 39 for i in range(40)), "radians, counter-clockwise"),
-    Factor("x", "continuous", tuple(i / 31 for i in range(32)), "0 at the left, 1 at the right"),
-    Factor("y", "continuous", tuple(i / 31 for i in range(32)), "0 at the top, 1 at the bottom"),
+    Factor(
+        "orientation",
+        "continuous",
+        tuple(2 * math.pi * i / 39 for i in range(40)),
+        "radians, counter-clockwise",
+        role="perspective",
+    ),
+    Factor("x", "continuous", tuple(i / 31 for i in range(32)), "0 at the left, 1 at the right", role="perspective"),
+    Factor("y", "continuous", tuple(i / 31 for i in range(32)), "0 at the top, 1 at the bottom", role="perspective"),
 )
 _SHAPE = (math.prod(len(factor.values) for factor in FACTORS), 64, 64)
 _VERSION = 1  # of the rendered images, part of their cache key

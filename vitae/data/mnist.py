@@ -31,10 +31,18 @@ MAX_ROTATION = 20.0  # degrees
 MAX_TRANSLATION = 3.0  # pixels
 
 FACTORS = (
-    Factor("digit", "class", tuple(range(10))),
-    Factor("rotation", "continuous", unit="degrees, counter-clockwise", span=(-MAX_ROTATION, MAX_ROTATION)),
-    Factor("dx", "continuous", unit="pixels to the right", span=(-MAX_TRANSLATION, MAX_TRANSLATION)),
-    Factor("dy", "continuous", unit="pixels down", span=(-MAX_TRANSLATION, MAX_TRANSLATION)),
+    Factor("digit", "class", tuple(range(10)), role="appearance"),
+    Factor(
+        "rotation",
+        "continuous",
+        unit="degrees, counter-clockwise",
+        span=(-MAX_ROTATION, MAX_ROTATION),
+        role="perspective",
+    ),
+    Factor(
+        "dx", "continuous", unit="pixels to the right", span=(-MAX_TRANSLATION, MAX_TRANSLATION), role="perspective"
+    ),
+    Factor("dy", "continuous", unit="pixels down", span=(-MAX_TRANSLATION, MAX_TRANSLATION), role="perspective"),
 )
 _LICENCE = "the digits: CC BY-SA 3.0"
 _CITATION = "LeCun, Bottou, Bengio, Haffner: Gradient-Based Learning Applied to Document Recognition, 1998"

@@ -26,12 +26,12 @@ _CITATION = "Burgess, Kim: 3D Shapes Dataset, 2018, github.com/google-deepmind/3
 _HUES = tuple(h / 10 for h in range(10))
 FACTORS = (
     # Hues are classes because they lie on a circle: the first is as close to the last as to the second.
-    Factor("floor_hue", "class", _HUES),
-    Factor("wall_hue", "class", _HUES),
-    Factor("object_hue", "class", _HUES),
-    Factor("scale", "continuous", tuple(0.75 + 0.5 * i / 7 for i in range(8))),
-    Factor("shape", "class", ("cube", "cylinder", "sphere", "capsule")),
-    Factor("orientation", "continuous", tuple(-30 + 60 * i / 14 for i in range(15)), "degrees"),
+    Factor("floor_hue", "class", _HUES, role="appearance"),
+    Factor("wall_hue", "class", _HUES, role="appearance"),
+    Factor("object_hue", "class", _HUES, role="appearance"),
+    Factor("scale", "continuous", tuple(0.75 + 0.5 * i / 7 for i in range(8)), role="perspective"),
+    Factor("shape", "class", ("cube", "cylinder", "sphere", "capsule"), role="appearance"),
+    Factor("orientation", "continuous", tuple(-30 + 60 * i / 14 for i in range(15)), "degrees", role="perspective"),
 )
 _SIZES = tuple(len(factor.values) for factor in FACTORS)
 _SHAPE = (480_000, 64, 64, 3)

@@ -120,7 +120,10 @@ class SMPL(FileCollection):
         images = cache.load_or_make(
             "smpl", key, shape, lambda: cache.fill_in_parallel(shape, _body_writer(load_body(), factors), "smpl")
         )
-        about = (Factor("shape", "continuous", unit=unit, span=shapes), Factor("pose", "class", POSES))
+        about = (
+            Factor("shape", "continuous", unit=unit, span=shapes, role="perspective"),
+            Factor("pose", "class", POSES, role="appearance"),
+        )
         return Dataset(torch.from_numpy(images)[:, None], factors, about, source)
 
     def traversals(self, steps: int, resolution: tuple[int, int] | None = None) -> list[tuple[str, Tensor]]:

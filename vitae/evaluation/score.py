@@ -13,16 +13,25 @@ import numpy as np
 from vitae.data import Dataset
 from vitae.evaluation import codes as inference
 from vitae.evaluation import effects, likelihood
-from vitae.metrics import d_score
+from vitae.metrics import knn
+from vitae.metrics.arrays import FULL
+from vitae.metrics.d_star import averaged, best_split, probe, score_of
 from vitae.metrics.probes import Probe, predictability
 from vitae.metrics.registry import SCORES, Column, Score, register_score
 from vitae.metrics.separability import auc, separability
 from vitae.models import VITAE
 from vitae.models.base import GenerativeModel
+from vitae.models.likelihoods import Bernoulli
 from vitae.support.errors import InputError, reason, require_known
 
 # Test images for the effects of latents and for the inversion of transformations: both need several passes per image.
 _INSPECTED = 200
+# Draws from each posterior over which probes and D* are averaged.
+_DRAWS = 5
+# Test images for D*.
+_MOST_TESTED = FULL[1]
+# K of the importance-weighted log p(x) that shows how loose the bound is, and at most so many test images for it.
+_MORE_SAMPLES, _IMAGES_FOR_MORE = 1_000, 500
 
 
 @dataclass(frozen=True)
@@ -69,10 +78,13 @@ class Trained:
         return Codes(inference.codes(self.model, self.train.images), inference.codes(self.model, self.test.images))
 
     @cached_property
-    def draws(self) -> Codes:
-        """One draw from each posterior."""
-        parts = enumerate((self.train, self.test))
-        return Codes(*(inference.draws(self.model, part.images, seed=seed) for seed, part in parts))
+    def draws(self) -> list[Codes]:
+        """Several draws from each posterior."""
+        parts = [part.images for part in (self.train, self.test)]
+        return [
+            Codes(*(inference.draws(self.model, images, seed=2 * n + part) for part, images in enumerate(parts)))
+            for n in range(_DRAWS)
+        ]
 
 
 def names_of(listed: Iterable[str]) -> list[str]:
@@ -140,6 +152,7 @@ def _as_dicts(entries: dict) -> dict[str, dict]:
 @register_score(
     "likelihood",
     needs="model",
+    version=2,
     column=(
         Column("train ELBO", "train_elbo", 1),
         Column("test ELBO", "test_elbo", 1),
@@ -147,33 +160,53 @@ def _as_dicts(entries: dict) -> dict[str, dict]:
     ),
 )
 def _likelihood(trained: Trained) -> dict:
-    """ELBO of training and test images, and importance-weighted log p(x) of test images, in nats per image."""
+    """ELBO of training and test images, and importance-weighted log p(x) of test images, in nats per image.
+
+    Also what more samples add to log p(x) on some test images: the work of at most once more the same samples.
+    """
+    images = trained.test.images
+    some = images[: max(2, min(_IMAGES_FOR_MORE, len(images) * trained.samples // _MORE_SAMPLES))]
     estimates = {
         "train_elbo": likelihood.elbo(trained.model, trained.train.images, seed=0),
-        "test_elbo": likelihood.elbo(trained.model, trained.test.images, seed=0),
+        "test_elbo": likelihood.elbo(trained.model, images, seed=0),
         "log_likelihood": likelihood.log_likelihood(
-            trained.model, trained.test.images, samples=trained.samples, seed=0, label=f"{trained.label} log p(x)"
+            trained.model, images, samples=trained.samples, seed=0, label=f"{trained.label} log p(x)"
+        ),
+        "log_likelihood_gain": likelihood.log_likelihood_gain(
+            trained.model, some, samples=trained.samples, more=_MORE_SAMPLES, seed=1
         ),
     }
-    return {**_as_dicts(estimates), "samples": trained.samples}
+    entries = {**_as_dicts(estimates), "samples": trained.samples}
+    entries["log_likelihood_gain"] |= {"samples": max(_MORE_SAMPLES, trained.samples), "images": len(some)}
+    if isinstance(trained.model.likelihood, Bernoulli):
+        entries["bernoulli_limit"] = likelihood.bernoulli_limit(images)
+    return entries
 
 
 # The names of their numbers.
 LIKELIHOODS = tuple(column.name for column in SCORES["likelihood"].columns)
 
 
-@register_score("probes", needs="model")
+@register_score("probes", needs="model", version=2)
 def _probes(trained: Trained) -> dict:
-    """How well 10 nearest neighbours predict each factor from each space, and how well guessing does."""
-    of_means, of_draws = _probed(trained.means, trained), _probed(trained.draws, trained)
+    """How well 11 nearest neighbours predict each factor from each space, and how well guessing does."""
+    of_means = _probed(trained.means, trained)
+    of_draws = [_reached(_probed(codes, trained)) for codes in trained.draws]
     by_factor = next(iter(of_means.values()))
     return {
-        "latents": [f"{name}{i + 1}" for name, size in trained.model.spaces.items() for i in range(size)],
+        "latents": _latents(trained.model),
         "factors": list(trained.train.names),
         "guessing": {name: probe.guessing for name, probe in by_factor.items()},
         "predictability": _reached(of_means),
-        "predictability_of_draws": _reached(of_draws),
+        "predictability_of_draws": {
+            space: {name: float(np.mean([each[space][name] for each in of_draws])) for name in by_factor}
+            for space in of_means
+        },
     }
+
+
+def _latents(model: GenerativeModel) -> list[str]:
+    return [f"{name}{i + 1}" for name, size in model.spaces.items() for i in range(size)]
 
 
 def _probed(codes: Codes, trained: Trained) -> dict[str, dict[str, Probe]]:
@@ -189,15 +222,84 @@ def _reached(probes: dict[str, dict[str, Probe]]) -> dict[str, dict[str, float]]
     return {space: {name: probe.reached for name, probe in each.items()} for space, each in probes.items()}
 
 
-@register_score("d_score_of_draws", needs="model")
-def _d_score_of_draws(trained: Trained) -> dict:
-    """D (kNN) of posterior draws instead of means; nothing for datasets with one factor."""
-    train, test = trained.train, trained.test
-    if len(train.about) < 2:
-        return {}
-    codes, test_codes = trained.draws.joint
-    result = d_score(codes, train.factors, test=(test_codes, test.factors), classes=train.classes)
-    return {"d_score_of_draws": result.score}
+@register_score(
+    "accuracy",
+    needs="model",
+    always=False,
+    column=(Column("accuracy", "accuracy"), Column("accuracy, means", "accuracy_of_means")),
+)
+def _accuracy(trained: Trained) -> dict:
+    """Accuracy of the first class factor from z_A or, of a model with one space, from all latents.
+
+    The second reading of the poster's D_score: the paper may have used it for classes.
+    """
+    space, about = next(iter(trained.model.spaces)), trained.train.about
+    j = next((j for j, factor in enumerate(about) if factor.kind == "class"), None)
+    if j is None:
+        return {"accuracy": None, "accuracy_of_means": None}
+
+    def accuracy(codes: Codes) -> float:
+        return knn.accuracy(
+            codes.train[space], trained.train.factors[:, j], codes.test[space], trained.test.factors[:, j]
+        )
+
+    return {
+        "accuracy": float(np.mean([accuracy(codes) for codes in trained.draws])),
+        "accuracy_of_means": accuracy(trained.means),
+    }
+
+
+@register_score(
+    "d_star_of_draws",
+    needs="model",
+    always=False,
+    column=(
+        Column("D*", "d_star"),
+        Column("coverage", "d_star_coverage"),
+        Column("D*, spaces", "d_star_spaces"),
+        Column("coverage, spaces", "d_star_spaces_coverage"),
+        Column("D*, means", "d_star_of_means"),
+        Column("D*, spaces, means", "d_star_spaces_of_means"),
+    ),
+)
+def _d_star(trained: Trained) -> dict:
+    """D* of posterior draws, and of means beside it: of single latents for each factor, and of the two spaces.
+
+    The spaces are compared by what they know of all appearance factors together and of all perspective factors
+    together. A model with one latent space gets its best division into two, chosen on training images.
+    """
+    train, test = trained.train.factors, trained.test.factors[:_MOST_TESTED]
+    classes, latents = trained.train.classes, _latents(trained.model)
+    roles = [factor.role for factor in trained.train.about]
+    factor_groups = [[j for j, each in enumerate(roles) if each == role] for role in ("appearance", "perspective")]
+    grouped = {"latents": ([[i] for i in range(len(latents))], None)}
+    if all(roles) and all(factor_groups) and (spaces := _spaces(trained, factor_groups)):
+        grouped["spaces"] = (spaces, factor_groups)
+    entries: dict = {"d_star_importance": {}, "d_star_groups": {}}
+    for grouping, (groups, together) in grouped.items():
+        entries["d_star_groups"][grouping] = [[latents[i] for i in group] for group in groups]
+        for kind, several in (("draws", trained.draws), ("means", [trained.means])):
+            probed = []
+            for n, codes in enumerate(several):
+                train_codes, test_codes = codes.joint
+                how = {"test": (test_codes[:_MOST_TESTED], test), "classes": classes, "seed": n, "groups": groups}
+                probed.append(probe(train_codes, train, **how))
+            found = score_of(averaged(probed), factor_groups=together)
+            key = {"latents": "d_star", "spaces": "d_star_spaces"}[grouping]
+            suffix = "_of_means" if kind == "means" else ""
+            entries |= {f"{key}{suffix}": found.score, f"{key}_coverage{suffix}": found.coverage}
+            entries["d_star_importance"].setdefault(kind, {})[grouping] = found.importance.tolist()
+    return entries
+
+
+def _spaces(trained: Trained, factor_groups: list[list[int]]) -> list[list[int]] | None:
+    """The latents of each space; of a model with one space, those of its best division, if there are few enough."""
+    sizes = list(trained.model.spaces.values())
+    if len(sizes) > 1:
+        ends = np.cumsum(sizes)
+        return [list(range(end - size, end)) for size, end in zip(sizes, ends, strict=True)]
+    codes = trained.draws[0].joint[0]
+    return best_split(codes, trained.train.factors, classes=trained.train.classes, factor_groups=factor_groups)
 
 
 @register_score("reconstruction", needs="model", column=Column("squared error", "reconstruction", 5), always=False)

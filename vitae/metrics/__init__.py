@@ -39,6 +39,7 @@ from vitae.metrics.explicitness import explicitness
 from vitae.metrics.factor_vae import factor_vae_score
 from vitae.metrics.beta_vae import beta_vae_score
 from vitae.metrics.irs import irs
+from vitae.metrics.d_star import d_star
 from vitae.metrics.d_score_knn import d_score
 from vitae.metrics.total_correlation import total_correlation
 from vitae.metrics.probes import predictability
@@ -52,6 +53,7 @@ __all__ = [
     "Report",
     "beta_vae_score",
     "d_score",
+    "d_star",
     "dci",
     "explicitness",
     "factor_vae_score",

@@ -1,7 +1,7 @@
 r"""D (kNN): disentanglement as in Eastwood & Williams (2018), with kNN importances of single latents.
 
 The poster prints a D_score and cites that paper, which leaves open how to get importances for class factors. Our
-reading: the importance of latent i for factor j is the test accuracy that a 10-nearest-neighbour classifier on that
+reading: the importance of latent i for factor j is the test accuracy that an 11-nearest-neighbour classifier on that
 latent alone gains over guessing::
 
     r_ij = max(0, (accuracy - majority rate) / (1 - majority rate)),
@@ -35,7 +35,7 @@ class DScore:
 
 @register_score(
     "d_score",
-    column=Column("D (kNN)", "d_score", asks="does each code predict only one factor, by nearest neighbours?"),
+    column=Column("D (kNN, means)", "d_score", asks="does each code predict only one factor, by nearest neighbours?"),
     stored={"d_score": "score", "importance": "importance"},
     declared_classes=True,
 )

@@ -5,20 +5,21 @@ factor nonlinearly still counts.
 
 Two properties to know when reading its numbers:
 
-- k is even, so votes can tie, most often for two classes. scikit-learn then predicts the smaller class.
-- R^2 of codes that are independent of a factor is about -1/k = -0.1, not 0: the mean of k neighbours varies around the
-  overall mean and adds 1/k of the factor's variance to the error. So 0 is already better than chance.
+- k is odd, so votes for two classes never tie. Among more classes scikit-learn predicts the smallest of those that tie.
+- R^2 of codes that are independent of a factor is about -1/k, not 0: the mean of k neighbours varies around the overall
+  mean and adds 1/k of the factor's variance to the error. `GUESSED_R_SQUARED` is that floor, to be subtracted.
 """
 
 import numpy as np
 
 # scikit-learn is imported where it is used: it takes as long to import as torch, and only scoring needs it.
 
-NEIGHBOURS = 10
+NEIGHBOURS = 11
+GUESSED_R_SQUARED = -1 / NEIGHBOURS
 
 
 def accuracy(train_codes, train_labels, test_codes, test_labels) -> float:
-    """Test accuracy of a 10-nearest-neighbour classifier.
+    """Test accuracy of an 11-nearest-neighbour classifier.
 
     Args:
         train_codes, test_codes: `n x d`.
@@ -33,7 +34,7 @@ def accuracy(train_codes, train_labels, test_codes, test_labels) -> float:
 
 
 def r_squared(train_codes, train_values, test_codes, test_values) -> float:
-    """Test R^2 of a 10-nearest-neighbour regression; about -0.1 for uninformative codes, see above.
+    """Test R^2 of an 11-nearest-neighbour regression; about -1/11 for uninformative codes, see above.
 
     Args:
         train_codes, test_codes: `n x d`.

@@ -15,7 +15,7 @@ class Probe:
 
     Attributes:
         reached: test accuracy for a class factor, test R^2 for a continuous one, see `vitae.metrics.knn`.
-        guessing: test accuracy of the most frequent class; 0 for a continuous factor.
+        guessing: test accuracy of the most frequent class; -1/11 for a continuous factor, see `vitae.metrics.knn`.
         score: (reached - guessing) / (1 - guessing), at least 0. For a factor that the space should not encode, this is
             its leak.
     """
@@ -42,7 +42,7 @@ def predictability(
     seed: int = 0,
     fast: bool = False,
 ) -> Predictability:
-    """Probe one latent space with 10 nearest neighbours.
+    """Probe one latent space with 11 nearest neighbours.
 
     Args: see `vitae.metrics`; one code or one factor is enough.
 
@@ -62,6 +62,6 @@ def predictability(
 def _probe(train_codes, train_factor, test_codes, test_factor, is_class: bool) -> Probe:
     predict = knn.accuracy if is_class else knn.r_squared
     reached = predict(train_codes, train_factor, test_codes, test_factor)
-    guessing = knn.majority_rate(train_factor, test_factor) if is_class else 0.0
+    guessing = knn.majority_rate(train_factor, test_factor) if is_class else knn.GUESSED_R_SQUARED
     gain = (reached - guessing) / (1 - guessing) if guessing < 1 else 0.0
     return Probe(reached, guessing, max(0.0, gain))
