@@ -21,7 +21,7 @@ def test_a_table_has_means_over_seeds_in_the_posters_order_beside_its_numbers():
     assert (vae[0], vitae[0]) == ("VAE", "C-VITAE")
     assert cells["seeds"] == "2"
     assert cells["test ELBO"] == "-101.0 ± 12.7"
-    assert cells["D (kNN)"] == "0.500 ± 0.000"
+    assert cells["D (kNN, means)"] == "0.500 ± 0.000"
     assert vitae[-3:] == ["-139", "-141", "0.884"]
 
 
@@ -62,7 +62,7 @@ def test_the_best_is_bold_and_those_not_significantly_below_are_in_italics():
     records += [record("vae", seed, d=0.3 + 0.02 * seed) for seed in range(4)]
     assert statistics.leader(records, "d_score") == ("c-vitae", ["u-vitae"])
     rows = tables.table(records, bold=True)
-    column = rows[0].index("D (kNN)")
+    column = rows[0].index("D (kNN, means)")
     marks = {row[0]: len(row[column]) - len(row[column].strip("*")) for row in rows[1:]}
     assert marks == {"VAE": 0, "C-VITAE": 4, "U-VITAE": 2}
     # A single seed has no interval.

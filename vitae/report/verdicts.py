@@ -1,8 +1,35 @@
-"""The rule by which claims are judged. It was written before the records that it judges."""
+"""The rule by which claims are judged.
 
+A claim has parts, each a number over seeds with a threshold and the smallest effect that matters. A part is
+
+- supported if the number lies beyond the threshold by more than that effect,
+- contradicted if it lies on the other side by more than that effect,
+- of no difference that matters if it lies within that effect of the threshold,
+
+each by one-sided t-tests at 2.5%, adjusted by Holm's method for the number of the claim's parts, and undecided
+otherwise. Before that, parts drop out for which there are no records, whose runs did not converge, or whose score
+cannot tell the models apart.
+
+Necessary parts decide the verdict: the claim does not hold if one is contradicted, and holds if all are supported.
+Supporting parts can only make "holds" into "holds in part". A sentence that itself has several parts holds in part if
+some are supported and no necessary one is contradicted.
+"""
+
+import math
 from dataclasses import dataclass
 
-from vitae.report.statistics import Interval
+from vitae.report.statistics import Interval, holm
+
+# Of each of the two one-sided tests, so that both together are a two-sided test at 5%.
+SIGNIFICANCE = 0.025
+
+SUPPORTED, CONTRADICTED, NO_DIFFERENCE, UNDECIDED = (
+    "supported",
+    "contradicted",
+    "no difference that matters",
+    "undecided",
+)
+NOT_MEASURED, TOO_SHORT, CANNOT_TELL = "not measured", "not trained long enough", "the score cannot tell"
 
 
 @dataclass(frozen=True)
@@ -11,38 +38,52 @@ class Part:
 
     Attributes:
         what: what the number is, for readers.
-        interval: its mean and 95% t-interval over seeds; None if there are no records.
+        interval: its mean over seeds, or a difference of two; None if there are no records.
         threshold: in the unit of the number.
-        below: whether the number must lie below the threshold.
-        digits: decimals to print.
+        effect: the smallest distance from the threshold that matters, in the same unit.
+        below: the claim is that the number is below the threshold.
+        necessary: whether the claim fails without it; otherwise the part is supporting.
+        digits: decimal places to print.
+        obstacle: why the number decides nothing: `TOO_SHORT`, `CANNOT_TELL` or "".
+        basis: data, epochs, steps, seeds and network of the runs.
     """
 
     what: str
     interval: Interval | None
     threshold: float
+    effect: float = 0.0
     below: bool = False
+    necessary: bool = True
     digits: int = 3
+    obstacle: str = ""
+    basis: str = ""
 
     @property
-    def finding(self) -> str:
-        """supported, contradicted, undecided or not measured.
+    def chances(self) -> dict[str, float]:
+        """Finding -> the p-value of its opposite; nan for a single seed."""
+        inner, outer = self.threshold - self.effect, self.threshold + self.effect
+        above, under = self.interval.chance_below(outer), self.interval.chance_above(inner)
+        # Within: both of two tests must reject, so the larger p-value counts.
+        within = max(self.interval.chance_below(inner), self.interval.chance_above(outer))
+        supported, contradicted = (under, above) if self.below else (above, under)
+        return {SUPPORTED: supported, CONTRADICTED: contradicted, NO_DIFFERENCE: within}
 
-        Supported: the whole interval is on the claimed side of the threshold. Contradicted: the whole interval is on
-        the other side. Undecided: anything else, including a single seed, which has no interval.
+    def text(self, finding: str) -> str:
+        """The number, its threshold, the finding and what it rests on, in one line.
+
+        Args:
+            finding: of this part, see `Claim.findings`.
         """
-        if self.interval is None:
-            return "not measured"
-        sign = -1 if self.below else 1
-        middle, half = sign * (self.interval.mean - self.threshold), self.interval.half_width
-        if middle - half > 0:
-            return "supported"
-        return "contradicted" if middle + half < 0 else "undecided"
-
-    def text(self) -> str:
-        """The number, its threshold and the finding in one line."""
-        measured = "no records" if self.interval is None else self.interval.text(self.digits)
-        seeds = f", {self.interval.seeds} seed{'s' * (self.interval.seeds != 1)}" if self.interval else ""
-        return f"{self.what}: {measured} ({'<' if self.below else '>'} {self.threshold:g}{seeds}): {self.finding}"
+        sign = "<" if self.below else ">"
+        margin = f", by more than {self.effect:g}" if self.effect else ""
+        measured = "no records"
+        if self.interval:
+            measured = self.interval.text(self.digits)
+            if self.interval.seeds < 3 and len(self.interval.values) > 1:
+                measured += f" ({', '.join(f'{each:.{self.digits}f}' for each in self.interval.values)})"
+        role = "" if self.necessary else " (supporting)"
+        basis = f". {self.basis}" if self.basis else ""
+        return f"{self.what}{role}: {measured}; claimed {sign} {self.threshold:g}{margin}: {finding}{basis}"
 
 
 @dataclass(frozen=True)
@@ -54,25 +95,39 @@ class Claim:
         sentence: for readers.
         parts: the numbers that decide it.
         page: the notebook that shows them.
+        compound: whether the sentence itself says several things, so that it can hold in part.
     """
 
     name: str
     sentence: str
     parts: tuple[Part, ...]
     page: str
+    compound: bool = False
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The finding of each part, adjusted for the number of parts that were tested."""
+        found = [NOT_MEASURED if part.interval is None else part.obstacle or UNDECIDED for part in self.parts]
+        tested = [i for i, finding in enumerate(found) if finding == UNDECIDED]
+        for finding in (SUPPORTED, CONTRADICTED, NO_DIFFERENCE):
+            adjusted = holm([self.parts[i].chances[finding] for i in tested])
+            for i, chance in zip(tested, adjusted, strict=True):
+                if not math.isnan(chance) and chance < SIGNIFICANCE:
+                    found[i] = finding
+        return tuple(found)
 
     @property
     def verdict(self) -> str:
-        """holds, holds in part, does not hold, undecided or not measured.
-
-        Holds: all parts are supported. Holds in part: some parts are supported. Does not hold: no part is supported
-        and some are contradicted. Undecided: no part is supported or contradicted. Not measured: no part has records.
-        """
-        findings = [part.finding for part in self.parts]
-        if set(findings) == {"supported"}:
-            return "holds"
-        if set(findings) == {"not measured"}:
-            return "not measured"
-        if "supported" in findings:
+        """holds, holds in part, does not hold, or why it is not decided; see the module."""
+        findings = self.findings
+        necessary = [finding for part, finding in zip(self.parts, findings, strict=True) if part.necessary]
+        if CONTRADICTED in necessary:
+            return "does not hold"
+        if set(necessary) == {SUPPORTED}:
+            return "holds" if set(findings) == {SUPPORTED} else "holds in part"
+        if self.compound and SUPPORTED in necessary:
             return "holds in part"
-        return "does not hold" if "contradicted" in findings else "undecided"
+        for obstacle in (NOT_MEASURED, TOO_SHORT, CANNOT_TELL):
+            if obstacle in necessary:
+                return obstacle
+        return NO_DIFFERENCE if set(necessary) <= {SUPPORTED, NO_DIFFERENCE} else UNDECIDED
