@@ -33,5 +33,6 @@ def example_record(model="vae", seed=0, profile="quick", overrides=None, source=
             "factors": ["digit"],
             "guessing": {"digit": 0.12},
             "predictability": spaces,
+            "predictability_of_draws": spaces,
         },
     }

@@ -15,6 +15,9 @@ _VERBS = {
     "holds in part": ("holds in part", "hold in part"),
     "does not hold": ("does not hold", "do not hold"),
     "undecided": ("is undecided", "are undecided"),
+    "no difference that matters": ("shows no difference that matters", "show no difference that matters"),
+    "the score cannot tell": ("is beyond what the score can tell", "are beyond what the score can tell"),
+    "not trained long enough": ("waits for longer trainings", "wait for longer trainings"),
     "not measured": ("is not measured", "are not measured"),
 }
 

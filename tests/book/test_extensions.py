@@ -73,6 +73,10 @@ def test_the_first_page_lists_every_claim_with_its_verdict(monkeypatch):
         "do not hold": "does not hold",
         "is undecided": "undecided",
         "are undecided": "undecided",
+        "waits for longer trainings": "not trained long enough",
+        "wait for longer trainings": "not trained long enough",
+        "is not measured": "not measured",
+        "are not measured": "not measured",
     }
     assert {singular.get(verb, verb): int(count) for count, verb in counts} == Counter(
         claim.verdict for claim in judged

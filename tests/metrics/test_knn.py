@@ -9,7 +9,6 @@ from hypothesis.extra import numpy as arrays
 from vitae import InputError
 from vitae.metrics import d_score, knn, predictability
 from vitae.metrics.arrays import equal_frequency_classes
-from vitae.metrics.d_score_knn import least_beyond_chance, score_beyond
 from vitae.metrics.dci import disentanglement
 
 
@@ -53,7 +52,8 @@ def test_codes_that_are_the_factors_score_nearly_one(factors):
     # A little noise, so that no two codes are equal and the order of ties does not matter.
     codes = factors + 1e-3 * np.random.default_rng(1).normal(size=factors.shape)
     result = of_parts(d_score, codes, factors)
-    assert result.score > 0.95
+    # Importances of a hundredth, which are chance, cost this score several hundredths; D* counts them as nothing.
+    assert result.score > 0.92
     assert np.diag(result.importance).min() > 0.9
     assert of_parts(d_score, -codes[:, ::-1], factors).score == pytest.approx(result.score, abs=1e-6)
 
@@ -144,23 +144,6 @@ def test_an_uninformative_space_leaks_nothing(factors):
     of_class, of_number, _ = of_parts(predictability, codes, factors).by_factor.values()
     assert of_class.guessing == pytest.approx(0.1, abs=0.02)
     assert of_class.score < 0.03
-    assert (of_number.guessing, of_number.score) == (0.0, 0.0)
-
-
-def test_importances_below_a_threshold_count_as_zero():
-    importance = np.array([[0.5, 0.004], [0.006, 0.3], [0.2, 0.1]])
-    assert score_beyond(importance, 0.0) == disentanglement(importance)[0]
-    # Two latents with one factor each, and one with both, weighted by importance; the binary entropy of 1/3 in bits.
-    entropy = -(np.log2(1 / 3) / 3 + 2 * np.log2(2 / 3) / 3)
-    assert score_beyond(importance, 0.01) == pytest.approx((0.5 + 0.3 + 0.3 * (1 - entropy)) / 1.1)
-    assert score_beyond(importance, 0.15) == 1.0
-    assert score_beyond(importance, 0.6) == 0.0
-
-
-def test_guessing_rarely_exceeds_what_counts_as_beyond_chance():
-    assert least_beyond_chance(10_000) == pytest.approx(0.01)
-    hits = np.random.default_rng(0).binomial(2_000, 0.1, 20_000) / 2_000
-    gained = (hits - 0.1) / 0.9
-    # One in six exceeds one standard error, one in 741 exceeds three.
-    assert np.mean(gained > least_beyond_chance(2_000, errors=1)) == pytest.approx(0.159, abs=0.015)
-    assert 0 < np.mean(gained > least_beyond_chance(2_000)) < 0.003
+    # Eleven unrelated neighbours; the rest is chance.
+    assert of_number.guessing == -1 / 11
+    assert of_number.score < 0.03

@@ -9,7 +9,7 @@ import pytest
 
 from vitae import configure
 from vitae.experiments.declaration import EXPERIMENTS
-from vitae.experiments.records import load_records, read_record
+from vitae.experiments.records import is_superseded, load_records, read_record
 from vitae.report.poster import POSTER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,6 +152,8 @@ def test_committed_records_have_the_settings_that_are_declared(monkeypatch, data
         record = read_record(path)
         stated = record["configuration"]
         assert path.stem == record["run"]
+        if is_superseded(record):
+            continue
         again = configure(dataset, stated["model"], "full", stated["seed"], **stated["overrides"])
         assert stated == again.as_json(), path
         if not stated["overrides"]:

@@ -36,13 +36,33 @@ def test_records_of_different_data_sources_cannot_be_in_one_table():
 
 
 def test_a_knowledge_table_has_a_row_per_space_and_a_column_per_factor():
+    """Shares of the way from guessing, which is right in 0.12, to certainty."""
     rows = tables.knowledge_table([record("c-vitae"), record(digit=0.4), record(seed=1, digit=0.6)])
     assert rows == [
         ["model", "from", "digit"],
-        ["VAE", "z", "0.50 ± 1.27"],
-        ["C-VITAE", "z_A", "0.80"],
-        ["C-VITAE", "z_P", "0.20"],
+        ["VAE", "z", "0.43 ± 1.44"],
+        ["C-VITAE", "z_A", "0.77"],
+        ["C-VITAE", "z_P", "0.09"],
     ]
+
+
+def test_a_table_says_where_d_star_is_undefined():
+    runs = [record("vae", seed) for seed in range(3)] + [record("c-vitae", seed) for seed in range(2)]
+    for run, d_star in zip(runs, (0.5, None, 0.7, None, None), strict=True):
+        run["scores"] |= {"d_star": d_star, "d_star_coverage": 0.5}
+    heading, *rows = tables.table([*runs, record("u-vitae")])
+    assert [row[heading.index("D*")] for row in rows] == ["0.600 ± 1.271 (2 of 3 seeds)", "", "undefined"]
+
+
+def test_a_caption_says_how_far_likelihoods_can_be_read():
+    run = record()
+    assert "higher" not in tables.caption([run])
+    run["scores"] |= {"log_likelihood_gain": {"mean": 2.34, "samples": 1000}, "bernoulli_limit": -252.61}
+    text = tables.caption([run])
+    assert "With K = 1,000, log p(x) of a run is at most 2.3 nats higher." in text
+    assert "no model can exceed -252.6 nats" in text
+    run["scores"]["bernoulli_limit"] = -0.004
+    assert "exceed" not in tables.caption([run])
 
 
 def test_all_formats_have_the_same_cells():

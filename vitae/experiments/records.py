@@ -131,6 +131,11 @@ def outdated_scores(record: dict) -> list[str]:
     return [name for name, version in versions.items() if name in SCORES and SCORES[name].version != version]
 
 
+def is_superseded(record: dict) -> bool:
+    """Whether a record is of the first, shorter trainings, which were not watched: a new run takes its place."""
+    return "convergence" not in record
+
+
 def load_records(profile: str, dataset: str, models: Collection[str] | None = None, **changes) -> list[dict]:
     """All records of a profile and dataset, by model and seed.
 

@@ -10,7 +10,7 @@ import torch
 
 from vitae.experiments.build import build
 from vitae.experiments.configuration import Configuration, record_path, weights_path
-from vitae.experiments.records import read_record
+from vitae.experiments.records import is_superseded, read_record
 from vitae.experiments.run_data import Data
 from vitae.models.base import GenerativeModel
 from vitae.models.networks import Shape
@@ -35,7 +35,7 @@ def fingerprint(configuration: Configuration, data: Data) -> str:
 
 
 def recorded(configuration: Configuration, data: Data) -> dict | None:
-    """The record of a run, if there is one.
+    """The record of a run, if there is one that no new run supersedes.
 
     Raises:
         InputError: a record of that name has other settings or other data.
@@ -44,6 +44,8 @@ def recorded(configuration: Configuration, data: Data) -> dict | None:
     if not file.exists():
         return None
     record = read_record(file)
+    if is_superseded(record):
+        return None
     if record["fingerprint"] != fingerprint(configuration, data) or record["configuration"] != configuration.as_json():
         raise InputError(
             f"{file} is the record of another run with this name: {_difference(record, configuration, data)}. Give the "

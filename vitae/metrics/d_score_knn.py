@@ -70,17 +70,3 @@ def d_score(
             importance[i, j] = max(0.0, (accuracy - majority) / (1 - majority)) if majority < 1 else 0.0
     score, per_latent = disentanglement(importance)
     return DScore(score, importance, per_latent)
-
-
-def least_beyond_chance(images: int, errors: float = 3.0) -> float:
-    """The importance that an uninformative latent rarely exceeds, for a factor with ten equally frequent classes.
-
-    Guessing is right with probability 0.1, so its accuracy over `images` test images has a standard error of
-    sqrt(0.09 / images). The result is `errors` of these, on the scale of importances.
-    """
-    return errors * np.sqrt(0.1 * 0.9 / images) / 0.9
-
-
-def score_beyond(importance: np.ndarray, least: float) -> float:
-    """D of an importance matrix, `latents x factors`, with entries below `least` set to 0."""
-    return disentanglement(np.where(importance < least, 0.0, importance))[0]

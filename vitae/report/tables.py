@@ -6,8 +6,11 @@ import io
 from vitae.evaluation.score import LIKELIHOODS, columns_by_name
 from vitae.experiments.declaration import EXPERIMENTS, printed_name
 from vitae.metrics.registry import SCORES, Column
-from vitae.report.statistics import intervals, leader, models_of
+from vitae.report.statistics import Interval, intervals, leader, models_of, share_gained
 from vitae.support.errors import InputError, require_known
+
+# A limit of the likelihood above minus this many nats is that of binary images, up to the margin.
+_GREY = 1.0
 
 
 def columns_of(dataset: str) -> tuple[Column, ...]:
@@ -48,8 +51,9 @@ def table(records: list[dict], *, poster: dict | None = None, bold: bool = False
         column.name: leader(records, column.name) for column, by_model in by_column if bold and len(by_model) > 1
     }
     for model in models_of(records):
-        seeds = sum(record["configuration"]["model"] == model for record in records)
-        cells = [by_model[model].text(column.digits) if model in by_model else "" for column, by_model in by_column]
+        own = [record for record in records if record["configuration"]["model"] == model]
+        seeds = len(own)
+        cells = [_cell(own, column, by_model.get(model)) for column, by_model in by_column]
         for i, column in enumerate(columns):
             best, not_below = leaders.get(column.name, ("", []))
             mark = "**" if model == best else "*" if model in not_below else ""
@@ -61,18 +65,31 @@ def table(records: list[dict], *, poster: dict | None = None, bold: bool = False
     return rows
 
 
-def knowledge_table(records: list[dict]) -> list[list[str]]:
-    """How well nearest neighbours predict each factor from each latent space; a row per space, heading first.
+def _cell(records: list[dict], column: Column, interval: Interval | None) -> str:
+    """A number of one model over its seeds; says so where it is undefined for some, as D* is if nothing is known."""
+    stated = sum(column.name in record["scores"] for record in records)
+    if interval is None:
+        return "undefined" if stated else ""
+    some = f" ({interval.seeds} of {stated} seeds)" if interval.seeds < stated else ""
+    return interval.text(column.digits) + some
 
-    Accuracy for classes, R^2 for numbers, from posterior means of test images; compare with `statistics.guessing`.
+
+def knowledge_table(records: list[dict], *, draws: bool = True) -> list[list[str]]:
+    """What nearest neighbours know of each factor from each latent space; a row per space, heading first.
+
+    The share of the way from guessing (0) to certainty (1), see `statistics.share_gained`.
+
+    Args:
+        draws: from posterior draws of test images; otherwise from means.
     """
+    kind = "draws:" if draws else ""
     factors = records[0]["scores"]["factors"]
     rows = [["model", "from", *factors]]
     for model in models_of(records):
         runs = [record for record in records if record["configuration"]["model"] == model]
         for space in runs[0]["scores"]["predictability"]:
-            cells = [intervals(runs, f"{space}:{factor}") for factor in factors]
-            rows.append([printed_name(model), space, *[cell[model].text(2) if cell else "" for cell in cells]])
+            shares = [[share_gained(run, f"{kind}{space}:{factor}") for run in runs] for factor in factors]
+            rows.append([printed_name(model), space, *[Interval.of(each).text(2) for each in shares]])
     return rows
 
 
@@ -126,8 +143,19 @@ def basis(records: list[dict]) -> str:
 
 
 def caption(records: list[dict]) -> str:
-    """The caption of a table with likelihoods: `basis`, the unit, and the number of importance samples K."""
-    return f"{basis(records)} ELBO and log p(x) in nats per image, K = {records[0]['scores']['samples']:,}."
+    """The caption of a table with likelihoods: `basis`, the unit, K, and how far the numbers can be read."""
+    scores = records[0]["scores"]
+    text = f"{basis(records)} ELBO and log p(x) in nats per image, K = {scores['samples']:,}."
+    gains = [record["scores"]["log_likelihood_gain"] for record in records if "log_likelihood_gain" in record["scores"]]
+    if gains:
+        largest = max(gain["mean"] for gain in gains)
+        text += f" With K = {gains[0]['samples']:,}, log p(x) of a run is at most {largest:.1f} nats higher."
+    if scores.get("bernoulli_limit", 0.0) < -_GREY:
+        text += (
+            f" Pixels are grey, and under a Bernoulli likelihood no model can exceed {scores['bernoulli_limit']:.1f} "
+            f"nats, what the images themselves get as means."
+        )
+    return text
 
 
 FORMATS = {"text": as_text, "markdown": as_markdown, "csv": as_csv}

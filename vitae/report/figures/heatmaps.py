@@ -35,7 +35,7 @@ def _draw_matrix(axes: plt.Axes, matrix: np.ndarray, rows: Sequence[str], column
 
 @book_figure
 def importances(records: dict[str, dict]) -> Figure:
-    """The importance matrices behind D_score, latents x factors, on one scale; darker is larger.
+    """The importance matrices behind D* of posterior draws, latents x factors, on one scale; darker is larger.
 
     Args:
         records: printed name -> record.
@@ -43,13 +43,16 @@ def importances(records: dict[str, dict]) -> Figure:
     columns = min(3, len(records))
     rows = -(-len(records) // columns)
     figure, axes = subplots(rows, columns, figsize=(2.9 * columns, 2.7 * rows))
-    largest = max(np.max(record["scores"]["importance"]) for record in records.values())
+    matrices = [np.array(record["scores"]["d_star_importance"]["draws"]["latents"]) for record in records.values()]
+    # Never zero: draws may know nothing.
+    largest = max(0.01, *(matrix.max() for matrix in matrices))
     for cell in axes.flat[len(records) :]:
         cell.set_visible(False)
-    for cell, (name, record) in zip(axes.flat, records.items(), strict=False):
+    for cell, (name, record), matrix in zip(axes.flat, records.items(), matrices, strict=False):
         scores = record["scores"]
-        shown = _draw_matrix(cell, np.array(scores["importance"]), scores["latents"], scores["factors"], largest)
-        cell.set_title(f"{name}, D = {scores['d_score']:.2f}")
+        shown = _draw_matrix(cell, matrix, scores["latents"], scores["factors"], largest)
+        d_star = "undefined" if scores["d_star"] is None else f"{scores['d_star']:.2f}"
+        cell.set_title(f"{name}, D* = {d_star} at {scores['d_star_coverage']:.2f}", fontsize="small")
     figure.colorbar(shown, ax=axes, label="importance", shrink=0.6)
     return figure
 
