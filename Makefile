@@ -2,6 +2,7 @@
 #   make book              run the notebooks (profile quick) and build book/_build/html
 #   make book PROFILE=full the same at the poster's size: VITAE_DATA=... make book PROFILE=full
 #   make pdf               the book on paper, by Chromium: book/_build/vitae.pdf
+#   make full              every run of the poster's size, resumed if it was stopped: VITAE_DATA=... make full
 #   make test              pytest and nbval
 #   make install           only the environment, .venv, for papermill and vitae
 PYTHON  ?= python3
@@ -15,9 +16,13 @@ TIMES  := build/seconds
 # All extras of pyproject.toml.
 EXTRAS := data notebooks book cluster test
 
-.PHONY: help install book pdf test lint lock clean
+# Where `make full` runs: a worktree of its own, so that edits do not touch it.
+STUDY   ?= build/study
+DEVICE  ?= auto
+
+.PHONY: help install book full pdf test lint lock clean
 help:
-	@sed -n '2,6s/^# *//p' Makefile
+	@sed -n '2,7s/^# *//p' Makefile
 
 $(UV):
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
@@ -43,6 +48,12 @@ export PATH := $(abspath $(BIN)):$(PATH)
 book: $(READY)
 	@$(BIN)/snakemake --cores $(CORES) --quiet host rules reason --rerun-incomplete --config profile=$(PROFILE) -- book
 	@$(BIN)/python book/seconds.py $(PROFILE)
+
+# Resumes where it was stopped, and commits nothing: copy book/records from there when you are content.
+full: $(READY)
+	@test -d $(STUDY) || git worktree add --quiet --detach $(STUDY) HEAD
+	@echo "the study runs in $(STUDY), on the commit $$(git -C $(STUDY) log -1 --format='%h %s')"
+	@cd $(STUDY) && nice $(abspath $(BIN)/python) -m vitae study --profile full --device $(DEVICE)
 
 pdf: $(READY)
 	@test -x "$${CHROMIUM:-/usr/bin/chromium}" || \

@@ -15,6 +15,7 @@ COMMANDS = {
     "train": "train and score one run or several, or resume them",
     "evaluate": "score finished runs again",
     "table": "print the table of all finished runs",
+    "study": "train and score every run that the experiments declare, and say what is left",
     "scores": "score codes of your own by DCI, MIG, SAP and all the others",
     "data": "list the datasets, and what is present where; draw and export them",
     "bench": "measure how fast and how exact this is on this machine",

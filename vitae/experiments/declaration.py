@@ -89,6 +89,42 @@ class Experiment:
     pipeline: bool = True
 
 
+@dataclass(frozen=True)
+class Planned:
+    """One run that the declarations ask for.
+
+    Attributes:
+        dataset: name of the experiment.
+        row: name of the row.
+        seed: from 0.
+        changes: settings that differ from the profile's own.
+    """
+
+    dataset: str
+    row: str
+    seed: int
+    changes: dict
+
+    @property
+    def name(self) -> str:
+        """The name of the run, as `vitae.experiments.configuration.Configuration.run` has it."""
+        return f"{self.row}-seed{self.seed}" + "".join(f"-{k}={v}" for k, v in sorted(self.changes.items()))
+
+
+def planned_runs(dataset: str, profile: str) -> list[Planned]:
+    """All runs that an experiment declares: the rows of its tables, of the sister systems' too, and its variants."""
+    experiment = EXPERIMENTS.named(dataset)
+    sisters = [row for row in experiment.sisters if row not in experiment.rows]
+    groups = [(experiment.rows, {}, experiment.seeds), (sisters, {}, experiment.sister_seeds)]
+    groups += [(variant.rows, variant.changes, variant.seeds) for variant in experiment.variants]
+    return [
+        Planned(dataset, row, seed, changes)
+        for rows, changes, seeds in groups
+        for row in rows
+        for seed in range(seeds.get(profile, 0))
+    ]
+
+
 # What TOML gives for each type of a field.
 _HINTS = get_type_hints(Experiment)
 _KINDS = {str: (str,), bool: (bool,), dict: (dict,), tuple: (list, tuple)}
