@@ -1,0 +1,49 @@
+"""The rule by which settings are chosen, the same for every row of a table.
+
+Each row gets equally many tries on a validation split of the training images. Of those whose ELBO is close to the best
+of the row's tries, the one with the highest D* of posterior draws is chosen. A try whose D* is undefined comes last.
+"""
+
+import math
+from collections import defaultdict
+
+from vitae.experiments.declaration import ROWS
+from vitae.report.statistics import value
+
+# The ELBO may be this many nats below the row's best: about the distance between neighbouring rows of the poster's
+# table. A model that gives up more likelihood for disentanglement is another trade, not a better setting.
+NATS = 10.0
+
+# What the tries of one table share and the rows of the table do not need to.
+SHARED = ("epochs", "samples", "validation")
+
+
+def tries_by_row(trials: list[dict]) -> dict[str, list[dict]]:
+    """Row -> its tries, of those that belong to the equal tuning: watched trainings of rows of a table."""
+    found = defaultdict(list)
+    for trial in trials:
+        model = trial["configuration"]["model"]
+        if model in ROWS and "d_star" in trial["scores"]:
+            found[model].append(trial)
+    return {row: found[row] for row in ROWS if row in found}
+
+
+def changes(trial: dict) -> dict:
+    """What a try changed, beside what all tries share."""
+    return {name: v for name, v in trial["configuration"]["overrides"].items() if name not in SHARED}
+
+
+def eligible(trials: list[dict]) -> list[dict]:
+    """The tries whose validation ELBO is within `NATS` of the best."""
+    best = max(value(trial, "test_elbo") for trial in trials)
+    return [trial for trial in trials if value(trial, "test_elbo") >= best - NATS]
+
+
+def chosen(trials: list[dict]) -> dict:
+    """The try that the rule chooses from those of one row; of equal ones that with the highest ELBO."""
+
+    def quality(trial: dict) -> tuple[float, float]:
+        d_star = value(trial, "d_star")
+        return (-1.0 if math.isnan(d_star) else d_star), value(trial, "test_elbo")
+
+    return max(eligible(trials), key=quality)
