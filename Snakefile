@@ -67,6 +67,7 @@ VARIANTS = {
     name: [
         job
         for variant in each.variants
+        if variant.seeds.get(PROFILE)
         for job in scored(name, variant.rows, variant.changes, variant.seeds[PROFILE])
     ]
     for name, each in IN_PIPELINE.items()

@@ -42,6 +42,8 @@ def declared(profile, seeds=None):
         parts = [(experiment.rows, {}, experiment.seeds), (sisters, {}, experiment.sister_seeds)]
         parts += [(variant.rows, variant.changes, variant.seeds) for variant in experiment.variants]
         for rows, changes, counts in parts:
+            if not counts.get(profile):
+                continue
             text = "".join(f"-{key}={value}" for key, value in changes.items())
             for models in rows if profile == "full" else [",".join(rows)] * bool(rows):
                 jobs.add((name, models, text, seeds or f"0-{counts[profile] - 1}"))

@@ -40,7 +40,7 @@ class Variant:
     Attributes:
         rows: names of rows.
         changes: settings that differ from the profile's own.
-        seeds: profile -> how many seeds.
+        seeds: profile -> how many seeds; a profile that is not named has none.
     """
 
     rows: tuple[str, ...]
