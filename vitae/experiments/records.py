@@ -8,13 +8,19 @@ the loss of each epoch, under `curves` the KL of each latent and the model's own
 
     train_elbo, test_elbo    {mean, standard_error} in nats per image
     log_likelihood           the same, importance-weighted with `samples` draws
-    d_score                  D (kNN) with its `importance` matrix, `latents` x `factors`; null below two factors
-    guessing                 factor -> test accuracy of the most frequent class; 0 for continuous factors
-    predictability           space -> factor -> test accuracy (classes) or R^2 (continuous) of 10 nearest neighbours
-    d_score_of_draws, predictability_of_draws    the same from one posterior draw instead of the mean
+    log_likelihood_gain      how much higher it is with more `samples`, on the first `images`
+    bernoulli_limit          the largest log p(x | z) that Bernoulli pixels allow, in nats
+    d_score                  D (kNN, means) with its `importance`, `latents` x `factors`; null below two factors
+    guessing                 factor -> what a probe without any information reaches, see `report.statistics.guessing`
+    predictability           space -> factor -> test accuracy (classes) or R^2 (continuous) of nearest neighbours
+    predictability_of_draws  the same from posterior draws instead of means, averaged over five draws
 
 and, where an experiment lists them::
 
+    d_star, d_star_coverage  D* of single latents, of posterior draws, and its coverage; null where nothing is known
+    d_star_spaces            D* of the two spaces (of the best division of one space into two), with its coverage
+    ..._of_means             the same of posterior means; `d_star_importance` and `d_star_groups` are behind all four
+    accuracy                 of the first class factor from z_A, or from z of a model with one space, by draws
     dci                      D (DCI), with `dci_completeness`, `dci_informativeness` and `dci_importance`
     mig, modularity, sap, factor_vae_score, reconstruction    see `vitae.metrics`, and `likelihood.reconstruction`
     separability             space -> class -> area under the ROC curve; `separability_of_latents`: of each latent alone

@@ -97,7 +97,7 @@ def beside_the_poster(panels: Sequence[tuple[str, dict[str, Interval], dict[str,
 
 @book_figure
 def space_knowledge(records: list[dict], factor: str, label: str) -> Figure:
-    """How well nearest neighbours predict a factor from each latent space of each model, a point for each seed.
+    """How well nearest neighbours predict a factor from draws of each latent space of each model, a point a seed.
 
     A dotted line marks guessing, see `statistics.guessing`.
 
@@ -112,14 +112,14 @@ def space_knowledge(records: list[dict], factor: str, label: str) -> Figure:
         ("z_A", BLUE, "o", "appearance $z_A$"),
         ("z_P", ORANGE, "^", "perspective $z_P$"),
     ):
-        rows = [record for record in records if space in record["scores"]["predictability"]]
+        rows = [record for record in records if space in record["scores"]["predictability_of_draws"]]
         heights = [models.index(record["configuration"]["model"]) for record in rows]
-        numbers = [record["scores"]["predictability"][space][factor] for record in rows]
+        numbers = [record["scores"]["predictability_of_draws"][space][factor] for record in rows]
         cell.scatter(numbers, heights, c=colour, marker=marker, label=name, alpha=0.8)
     cell.axvline(chance, c="0.6", ls=":", lw=1)
     cell.annotate("guessing", (chance + 0.015, 0.1), color="0.4", fontsize=8)
     cell.set_yticks(range(len(models)), [printed_name(model) for model in models])
-    cell.set(xlabel=f"{label} (10 nearest neighbours, test)", xlim=(min(0, chance) - 0.02, 1.02))
+    cell.set(xlabel=f"{label} (nearest neighbours, posterior draws)", xlim=(min(0, chance) - 0.02, 1.02))
     cell.invert_yaxis()
     cell.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
