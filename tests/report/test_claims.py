@@ -67,7 +67,8 @@ def p_values(ours, theirs, threshold, effect, below):
 
 def expected_findings(rows):
     """Findings of a claim's parts after Holm's method, from rows (ours, theirs, threshold, effect, below, obstacle)."""
-    found = ["not measured" if not len(ours) or theirs == [] else obstacle for ours, theirs, *_, obstacle in rows]
+    absent = ["not measured" if not len(ours) or theirs == [] else "" for ours, theirs, *_ in rows]
+    found = [row[-1] or missing for row, missing in zip(rows, absent, strict=True)]
     tested = [i for i, finding in enumerate(found) if not finding]
     chances = {i: p_values(*rows[i][:5]) for i in tested}
     for name in ("supported", "contradicted"):

@@ -40,7 +40,7 @@ def finding(interval, **how):
         (None, {}, "not measured"),
         (HIGH, {"obstacle": TOO_SHORT}, "not trained long enough"),
         (HIGH, {"obstacle": CANNOT_TELL}, "the score cannot tell"),
-        (None, {"obstacle": TOO_SHORT}, "not measured"),
+        (None, {"obstacle": TOO_SHORT}, "not trained long enough"),
         # Seeds without any spread are certain.
         (Interval.of([1.0, 1.0]), {}, "supported"),
         (Interval.of([0.5, 0.5]), {}, "undecided"),

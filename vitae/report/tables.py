@@ -41,7 +41,9 @@ def table(records: list[dict], *, poster: dict | None = None, bold: bool = False
         raise InputError("records of different profiles or datasets cannot be in one table.")
     if len({record["data"]["source"] for record in records}) > 1:
         raise InputError("records of different data sources cannot be in one table: train all with one --source.")
-    columns = columns_of(records[0]["configuration"]["dataset"])
+    declared = columns_of(records[0]["configuration"]["dataset"])
+    # Records from before a score was declared do not have it.
+    columns = [column for column in declared if any(column.name in record["scores"] for record in records)]
     heading = ["model", "seeds", *[column.heading for column in columns]]
     if poster:
         heading += ["poster: ELBO", "poster: log p(x)", "poster: D_score"]

@@ -44,7 +44,7 @@ class Part:
         below: the claim is that the number is below the threshold.
         necessary: whether the claim fails without it; otherwise the part is supporting.
         digits: decimal places to print.
-        obstacle: why the number decides nothing: `TOO_SHORT`, `CANNOT_TELL` or "".
+        obstacle: why the number decides nothing, or would not if it were there: `TOO_SHORT`, `CANNOT_TELL` or "".
         basis: data, epochs, steps, seeds and network of the runs.
     """
 
@@ -107,7 +107,7 @@ class Claim:
     @property
     def findings(self) -> tuple[str, ...]:
         """The finding of each part, adjusted for the number of parts that were tested."""
-        found = [NOT_MEASURED if part.interval is None else part.obstacle or UNDECIDED for part in self.parts]
+        found = [part.obstacle or (NOT_MEASURED if part.interval is None else UNDECIDED) for part in self.parts]
         tested = [i for i, finding in enumerate(found) if finding == UNDECIDED]
         for finding in (SUPPORTED, CONTRADICTED, NO_DIFFERENCE):
             adjusted = holm([self.parts[i].chances[finding] for i in tested])
@@ -127,7 +127,7 @@ class Claim:
             return "holds" if set(findings) == {SUPPORTED} else "holds in part"
         if self.compound and SUPPORTED in necessary:
             return "holds in part"
-        for obstacle in (NOT_MEASURED, TOO_SHORT, CANNOT_TELL):
+        for obstacle in (TOO_SHORT, NOT_MEASURED, CANNOT_TELL):
             if obstacle in necessary:
                 return obstacle
         return NO_DIFFERENCE if set(necessary) <= {SUPPORTED, NO_DIFFERENCE} else UNDECIDED
