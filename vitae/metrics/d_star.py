@@ -281,7 +281,12 @@ def _permutation(count: int, random: torch.Generator) -> np.ndarray:
 
 
 def _jittered(codes: np.ndarray, reference: np.ndarray, seed: int, part: str) -> np.ndarray:
-    """Codes with a little noise, relative to the spread of the reference, so that chance chooses among equal ones."""
-    noise = torch.randn(codes.shape, generator=generator("cpu", seed, f"jitter of {part}"), dtype=torch.float64).numpy()
+    """Codes with a little noise where the reference has equal values, so that chance chooses among them.
+
+    The noise is relative to the spread of the reference, and the same for all codes of a point: their order plays no
+    part. Codes without equal values are left as they are, so that their signs play none either.
+    """
+    noise = torch.randn(len(codes), 1, generator=generator("cpu", seed, f"jitter of {part}"), dtype=torch.float64)
+    tied = np.array([len(np.unique(column)) < len(column) for column in reference.T])
     spread = reference.std(0)
-    return codes + _JITTER * np.where(spread > 0, spread, 1.0) * noise
+    return codes + _JITTER * np.where(spread > 0, spread, 1.0) * tied * noise.numpy()
