@@ -42,7 +42,8 @@ def test_devaes_betas_must_increase():
 
 
 def test_the_name_of_a_run_contains_its_changes():
-    unchanged = configure("mnist", "beta-vae", "smoke", epochs=None, beta=4.0, batch=64)
+    declared = configure("mnist", "beta-vae", "smoke").strengths["beta"]
+    unchanged = configure("mnist", "beta-vae", "smoke", epochs=None, beta=declared, batch=64)
     assert unchanged.run == "beta-vae-seed0"
     assert unchanged == configure("mnist", "beta-vae", "smoke")
     changed = configure("mnist", "beta-vae", "smoke", epochs=5, beta=2.0)
