@@ -62,7 +62,7 @@ def test_the_first_page_lists_every_claim_with_its_verdict(monkeypatch):
     )
     summary, entries = directive.run()
     judged = claims.claims(claims.read())
-    assert len({claim.verdict for claim in judged}) > 2
+    assert len({claim.verdict for claim in judged}) > 1
     assert [entry[0][0].astext() for entry in entries] == [claim.verdict for claim in judged]
     assert [entry[0][2].astext() for entry in entries] == [claim.sentence for claim in judged]
     assert all(isinstance(entry, nodes.list_item) for entry in entries)
