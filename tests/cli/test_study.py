@@ -1,5 +1,7 @@
 """`vitae study`: which runs it does, in which order, and what it says."""
 
+import subprocess
+
 import pytest
 from example_record import example_record
 
@@ -80,6 +82,28 @@ def test_on_a_gpu_all_seeds_of_a_row_are_one_job():
     [vae] = [job for job in jobs if job[0].row == "vae"]
     assert [run.seed for run in vae] == [0, 1, 2, 3, 4]
     assert all(len({(run.row, str(run.changes)) for run in job}) == 1 for job in jobs)
+
+
+def test_each_process_gets_the_users_own_files_and_the_changes_of_its_run(monkeypatch, tmp_path):
+    commands = []
+
+    def noted(command, **how):
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 2, "", "first\nthe last line\n")
+
+    monkeypatch.setattr(study.subprocess, "run", noted)
+    monkeypatch.setattr(study, "OWN_FILES", [tmp_path / "mine.py"])
+    [job] = [[run] for run in planned_runs("mnist", "full") if run.name == "c-vitae-seed2-transform=cpab"]
+    assert study._run(job, "full", "cpu") == (2, "the last line")
+    [command] = commands
+    assert command[2:7] == ["vitae", f"--with={tmp_path / 'mine.py'}", "train", "mnist", "--model"]
+    assert command[-2:] == ["--transform", "cpab"]
+    assert command[command.index("--seeds") + 1] == "2"
+
+
+def test_a_wrong_number_of_workers_is_refused(capsys):
+    assert main(["study", "mnist", "--workers", "-1", "--list"]) == 2
+    assert "workers must be" in capsys.readouterr().err
 
 
 def test_an_unknown_experiment_is_refused(capsys):

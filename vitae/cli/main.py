@@ -21,6 +21,9 @@ COMMANDS = {
     "bench": "measure how fast and how exact this is on this machine",
 }
 
+# The user's own files that are loaded, for commands that start further processes.
+OWN_FILES: list[Path] = []
+
 _HELP = """\
 usage: vitae [--with FILE.py ...] COMMAND ...
 
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0 if rest else 2
         command = importlib.import_module(f"vitae.cli.{require_known('command', rest[0], COMMANDS)}")
         parsed = command.parser(f"vitae {rest[0]}").parse_args(rest[1:])
-        if rest[0] == "train":
+        if rest[0] in ("train", "study"):
             resumes = "; the same command resumes from the last checkpoint"
         command.execute(parsed)
         sys.stdout.flush()
@@ -94,6 +97,7 @@ def _load_own_files(arguments: list[str]) -> list[str]:
                 raise InputError("--with needs a file: vitae --with my_things.py train ...")
             file = arguments[1]
         load_own_file(Path(file))
+        OWN_FILES.append(Path(file).resolve())
         arguments = arguments[1 if equals else 2 :]
     return arguments
 

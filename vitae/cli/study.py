@@ -9,12 +9,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from vitae.cli.main import OWN_FILES
 from vitae.cli.options import Parser, add_profile
 from vitae.experiments.declaration import EXPERIMENTS, Planned, planned_runs
 from vitae.experiments.records import is_superseded, read_record
 from vitae.support import paths
 from vitae.support.devices import pick_device
-from vitae.support.errors import InputError, require_known
+from vitae.support.errors import InputError, require_known, require_number
 
 _HELP = """\
 examples:
@@ -46,6 +47,7 @@ def execute(arguments: argparse.Namespace) -> None:
     datasets = arguments.datasets or [name for name, each in EXPERIMENTS.items() if each.pipeline]
     for name in datasets:
         require_known("experiment", name, EXPERIMENTS)
+    require_number("workers", arguments.workers, 0, whole=True)
     planned = [run for name in datasets for run in planned_runs(name, arguments.profile)]
     study = _Study(planned, arguments.profile)
     print(study.table())
@@ -158,7 +160,8 @@ def _jobs(study: _Study, *, together: bool) -> list[list[Planned]]:
 def _run(job: list[Planned], profile: str, device: str) -> tuple[int, str]:
     """Train and score a job in a process of its own: the exit code, and the last line it said."""
     first = job[0]
-    command = [sys.executable, "-m", "vitae", "train", first.dataset, "--model", first.row, "--profile", profile]
+    command = [sys.executable, "-m", "vitae", *(f"--with={file}" for file in OWN_FILES)]
+    command += ["train", first.dataset, "--model", first.row, "--profile", profile]
     command += ["--seeds", ",".join(str(run.seed) for run in job), "--device", device, "--threads", "1"]
     for name, value in first.changes.items():
         command += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]

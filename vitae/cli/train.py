@@ -40,7 +40,7 @@ models:    {models},
            with architectures {architectures}
            and objectives {objectives}
 profiles:  smoke (seconds; only proves that it runs), quick (embedded data, minutes on two cores),
-           full (the size of the poster; minutes on a GPU, an hour or two a run on a CPU core)
+           full (the size of the poster; minutes on a GPU, minutes to hours a run on a CPU core)
 """
 
 

@@ -13,7 +13,6 @@ import numpy as np
 from vitae.data import Dataset
 from vitae.evaluation import codes as inference
 from vitae.evaluation import effects, likelihood
-from vitae.metrics import knn
 from vitae.metrics.arrays import FULL
 from vitae.metrics.d_star import averaged, best_split, probe, score_of
 from vitae.metrics.probes import Probe, predictability
@@ -85,6 +84,20 @@ class Trained:
             Codes(*(inference.draws(self.model, images, seed=2 * n + part) for part, images in enumerate(parts)))
             for n in range(_DRAWS)
         ]
+
+    @cached_property
+    def probes_of_means(self) -> dict[str, dict[str, Probe]]:
+        """Latent space -> factor -> kNN probe of posterior means."""
+        return _probed(self.means, self)
+
+    @cached_property
+    def reached_by_draws(self) -> dict[str, dict[str, float]]:
+        """Latent space -> factor -> what kNN probes of posterior draws reach, the mean over the draws."""
+        found = [_reached(_probed(codes, self)) for codes in self.draws]
+        return {
+            space: {factor: float(np.mean([each[space][factor] for each in found])) for factor in by_factor}
+            for space, by_factor in found[0].items()
+        }
 
 
 def names_of(listed: Iterable[str]) -> list[str]:
@@ -190,18 +203,13 @@ LIKELIHOODS = tuple(column.name for column in SCORES["likelihood"].columns)
 @register_score("probes", needs="model", version=2)
 def _probes(trained: Trained) -> dict:
     """How well 11 nearest neighbours predict each factor from each space, and how well guessing does."""
-    of_means = _probed(trained.means, trained)
-    of_draws = [_reached(_probed(codes, trained)) for codes in trained.draws]
-    by_factor = next(iter(of_means.values()))
+    by_factor = next(iter(trained.probes_of_means.values()))
     return {
         "latents": _latents(trained.model),
         "factors": list(trained.train.names),
         "guessing": {name: probe.guessing for name, probe in by_factor.items()},
-        "predictability": _reached(of_means),
-        "predictability_of_draws": {
-            space: {name: float(np.mean([each[space][name] for each in of_draws])) for name in by_factor}
-            for space in of_means
-        },
+        "predictability": _reached(trained.probes_of_means),
+        "predictability_of_draws": trained.reached_by_draws,
     }
 
 
@@ -233,19 +241,13 @@ def _accuracy(trained: Trained) -> dict:
 
     The second reading of the poster's D_score: the paper may have used it for classes.
     """
-    space, about = next(iter(trained.model.spaces)), trained.train.about
-    j = next((j for j, factor in enumerate(about) if factor.kind == "class"), None)
-    if j is None:
+    space = next(iter(trained.model.spaces))
+    factor = next((factor.name for factor in trained.train.about if factor.kind == "class"), None)
+    if factor is None:
         return {"accuracy": None, "accuracy_of_means": None}
-
-    def accuracy(codes: Codes) -> float:
-        return knn.accuracy(
-            codes.train[space], trained.train.factors[:, j], codes.test[space], trained.test.factors[:, j]
-        )
-
     return {
-        "accuracy": float(np.mean([accuracy(codes) for codes in trained.draws])),
-        "accuracy_of_means": accuracy(trained.means),
+        "accuracy": trained.reached_by_draws[space][factor],
+        "accuracy_of_means": trained.probes_of_means[space][factor].reached,
     }
 
 
