@@ -53,7 +53,7 @@ book: $(READY)
 full: $(READY)
 	@test -d $(STUDY) || git worktree add --quiet --detach $(STUDY) HEAD
 	@echo "the study runs in $(STUDY), on the commit $$(git -C $(STUDY) log -1 --format='%h %s')"
-	@cd $(STUDY) && nice $(abspath $(BIN)/python) -m vitae study --profile full --device $(DEVICE)
+	@cd $(STUDY) && $(if $(VITAE_DATA),VITAE_DATA='$(abspath $(VITAE_DATA))') nice $(abspath $(BIN)/python) -m vitae study --profile full --device $(DEVICE)
 
 pdf: $(READY)
 	@test -x "$${CHROMIUM:-/usr/bin/chromium}" || \

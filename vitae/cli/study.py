@@ -83,7 +83,7 @@ class _Study:
     def __init__(self, planned: list[Planned], profile: str):
         self.planned = planned
         self._folder = paths.records() / profile
-        self._seconds: dict[tuple[str, str], list[float]] = {}
+        self._seconds: dict[tuple[str, str, str], list[float]] = {}
         self.left = [run for run in planned if not self._recorded(run)]
 
     def _recorded(self, run: Planned) -> bool:
@@ -94,7 +94,7 @@ class _Study:
         if is_superseded(record):
             return False
         spent = (record["seconds"]["train"] or 0) + (record["seconds"]["evaluate"] or 0)
-        self._seconds.setdefault((run.dataset, run.row), []).append(spent)
+        self._seconds.setdefault(_kind(run), []).append(spent)
         return True
 
     def finish(self, job: list[Planned]) -> None:
@@ -102,9 +102,9 @@ class _Study:
         self.left = [run for run in self.left if run not in job or not self._recorded(run)]
 
     def expected(self, run: Planned) -> float | None:
-        """Seconds that a run will take, by those of its row or else of its dataset; None before the first."""
-        own = self._seconds.get((run.dataset, run.row))
-        of_dataset = [s for (dataset, _), found in self._seconds.items() if dataset == run.dataset for s in found]
+        """Seconds that a run will take, by runs of its kind or else of its dataset; None before the first."""
+        own = self._seconds.get(_kind(run))
+        of_dataset = [s for (dataset, *_), found in self._seconds.items() if dataset == run.dataset for s in found]
         known = own or of_dataset
         return sum(known) / len(known) if known else None
 
@@ -125,14 +125,17 @@ class _Study:
     def table(self) -> str:
         """A line a dataset and row: seeds done of those planned."""
         lines = []
-        for (dataset, row, changes), group in itertools.groupby(
-            self.planned, key=lambda run: (run.dataset, run.row, run.name.partition("-seed")[2].partition("-")[2])
-        ):
+        for (dataset, row, changes), group in itertools.groupby(self.planned, key=_kind):
             runs = list(group)
             done = sum(run not in self.left for run in runs)
             what = f"{row} {changes}".strip()
             lines.append(f"{dataset:10}  {what:40}  {done} of {len(runs)} seeds")
         return "\n".join(lines)
+
+
+def _kind(run: Planned) -> tuple[str, str, str]:
+    """Dataset, row and changes: equal for runs that differ in the seed alone."""
+    return run.dataset, run.row, run.name.partition(f"-seed{run.seed}")[2].removeprefix("-")
 
 
 def _jobs(study: _Study, *, together: bool) -> list[list[Planned]]:
@@ -151,9 +154,9 @@ def _jobs(study: _Study, *, together: bool) -> list[list[Planned]]:
     runs = sorted(study.left, key=order)
     if not together:
         return [[run] for run in runs]
-    groups: dict[tuple, list[Planned]] = {}
+    groups: dict[tuple[str, str, str], list[Planned]] = {}
     for run in runs:
-        groups.setdefault((run.dataset, run.row, str(run.changes)), []).append(run)
+        groups.setdefault(_kind(run), []).append(run)
     return list(groups.values())
 
 
