@@ -1,3 +1,4 @@
+import ast
 import json
 import os
 import re
@@ -145,6 +146,26 @@ def test_committed_figures_of_the_records_show_all_of_them(monkeypatch, dataset)
     runs = {record["run"] for record in load_records("full", dataset, POSTER[dataset])}
     figure = ROOT / f"figures/full/quantitative-beside-the-poster-{dataset}.json"
     assert (set(json.loads(figure.read_text())["runs"]) if figure.exists() else set()) == runs
+
+
+def figures_of(notebook):
+    """A pattern of the names of the figures that a notebook draws."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    names = []
+    for call in ast.walk(ast.parse(code)):
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "show" and len(call.args) > 2:
+            parts = call.args[1].values if isinstance(call.args[1], ast.JoinedStr) else [call.args[1]]
+            names.append("".join(re.escape(part.value) if isinstance(part, ast.Constant) else ".+" for part in parts))
+    return re.compile(f"{notebook.stem}-({'|'.join(names)})")
+
+
+def test_every_committed_figure_is_still_drawn():
+    """A figure that no notebook draws any more would be missing from every built book."""
+    drawn = [figures_of(path) for path in (ROOT / "notebooks").glob("*.ipynb")]
+    for manifest in (ROOT / "figures/full").glob("*.json"):
+        name = re.sub(r"-seed\d+$", "", manifest.stem)
+        assert any(pattern.fullmatch(name) for pattern in drawn), manifest.name
 
 
 @pytest.mark.parametrize("dataset", [name for name, experiment in EXPERIMENTS.items() if experiment.pipeline])
