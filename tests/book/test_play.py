@@ -101,8 +101,8 @@ def test_the_page_decodes_as_the_package_does(trained):
     codes = list(zip(z["z_A"].tolist(), z["z_P"].tolist(), strict=True))
     found = in_the_page(program, {"decoders": parts["decoders"], "codes": codes})
     with torch.no_grad():
-        images, gamma = model.decode(z), model.decoder_P(z["z_P"])
-        appearance = model.likelihood.mean(model.decoder_A(z["z_A"]))
+        images, gamma = model.decode(z), model.gamma(z)
+        appearance = model.appearance(z)
     for name, here in (("image", images), ("appearance", appearance), ("gamma", gamma)):
         np.testing.assert_allclose([one[name] for one in found], here.flatten(1), atol=1e-3)
 
@@ -119,7 +119,7 @@ def test_the_page_encodes_as_the_package_does(trained):
     found = in_the_page(program, {**parts, "images": images.flatten(1).tolist()})
     with torch.no_grad():
         z = model.infer(images, noise=None).samples
-        undone = model.undo_perspective(images, z["z_P"])
+        undone = model.undo_perspective(images, z)
     for name, here in (("z_P", z["z_P"]), ("z_A", z["z_A"]), ("undone", undone)):
         np.testing.assert_allclose([one[name] for one in found], here.flatten(1), atol=1e-3)
 

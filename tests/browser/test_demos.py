@@ -109,7 +109,7 @@ def test_a_drawn_digit_is_straightened(demo, transformation):
     assert x.sum() > 40
     with torch.no_grad():
         z = model.infer(x, noise=None).samples
-        upright, again = model.undo_perspective(x, z["z_P"]), model.decode(z)
+        upright, again = model.undo_perspective(x, z), model.decode(z)
     for there, here in (("zP", z["z_P"]), ("zA", z["z_A"])):
         np.testing.assert_allclose(found[there], here[0], atol=1e-3)
     np.testing.assert_allclose(found["undone"]["values"], upright.flatten(), atol=1e-3)

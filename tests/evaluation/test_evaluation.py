@@ -21,7 +21,7 @@ def images(generator):
 
 def test_with_the_exact_posterior_every_importance_weight_is_the_likelihood_of_its_image(images, generator):
     x = as_floats(images)
-    weights = likelihood.log_weights(linear_gaussian.model(), x, 7, generator)
+    weights = linear_gaussian.model().log_weights(x, generator, 7)
     expected = linear_gaussian.log_p(x)
     torch.testing.assert_close(weights, expected[:, None].expand(-1, 7), rtol=1e-4, atol=1e-4)
     assert expected.std() > 0.1, "images must differ, or a wrong order would pass"
@@ -78,7 +78,7 @@ def test_chunks_together_hold_all_samples(images, monkeypatch):
     monkeypatch.setattr(likelihood, "_PIXELS_PER_CHUNK", 6 * 300)
     estimate = likelihood.log_likelihood(inexact, images[:1], samples=700, seed=0)
     noise = randomness.generator("cpu", 0, "importance", 0)
-    parts = [likelihood.log_weights(inexact, as_floats(images[:1]), size, noise) for size in (300, 300, 100)]
+    parts = [inexact.log_weights(as_floats(images[:1]), noise, size) for size in (300, 300, 100)]
     expected = torch.cat(parts, dim=1).double().logsumexp(1) - np.log(700)
     assert estimate.mean == pytest.approx(float(expected), abs=1e-6)
     assert np.isnan(estimate.standard_error)
@@ -125,7 +125,7 @@ def test_each_perspective_draw_has_its_own_appearance_posterior(conditional, gen
     with torch.no_grad():
         for row, image in enumerate([0, 0, 0, 1, 1, 1]):
             z_P = latents.samples["z_P"][row : row + 1]
-            alone = conditional.encoder_A(conditional.undo_perspective(x[image : image + 1], z_P))
+            alone = conditional.encoder_A(conditional.undo_perspective(x[image : image + 1], {"z_P": z_P}))
             torch.testing.assert_close(latents.posteriors["z_A"].mean[row : row + 1], alone.mean, rtol=1e-4, atol=1e-5)
 
 

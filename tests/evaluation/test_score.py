@@ -117,6 +117,25 @@ def test_d_star_in_a_record_is_that_of_the_draws_together_and_has_its_coverage(t
     assert 0 <= scores["d_star_spaces"] <= 1
 
 
+def test_a_choice_among_templates_is_one_latent(trained):
+    """Its code has a column for each template, of which none alone knows the class."""
+    train, test = trained.train, trained.test
+    model = build(configure("dsprites", "archetypes", "smoke", templates=3, perspective=4), train.shape)
+    archetypes = Trained(model, train, test, samples=1)
+    parts = [{"z_A": np.eye(3)[part.factors[:, 0].astype(int)], "z_P": part.factors[:, 1:]} for part in (train, test)]
+    archetypes.means, archetypes.draws = Codes(*parts), [Codes(*parts)]
+    scores = scores_of(archetypes, ["probes", "d_star_of_draws", "accuracy"])
+    assert scores["latents"] == ["k", "z_P1", "z_P2", "z_P3", "z_P4"]
+    assert scores["d_star_groups"] == {
+        "latents": [["k"], ["z_P1"], ["z_P2"], ["z_P3"], ["z_P4"]],
+        "spaces": [["k"], ["z_P1", "z_P2", "z_P3", "z_P4"]],
+    }
+    assert scores["d_star_importance"]["draws"]["latents"][0] == pytest.approx([1, 0, 0, 0, 0])
+    assert scores["d_star"] == scores["d_star_spaces"] == scores["accuracy"] == 1
+    # Equal codes have no neighbours of their own: chance chooses among them, and the number is guessed.
+    assert scores["predictability"]["z_A"]["x"] == pytest.approx(-1 / 11, abs=0.08)
+
+
 def test_the_latents_of_two_spaces_are_their_groups(trained):
     train, test = trained.train, trained.test
     model = build(configure("dsprites", "u-vitae", "smoke", appearance=1, perspective=4), train.shape)

@@ -34,6 +34,14 @@ def test_disentanglement_is_between_0_and_1_and_invariant_to_order(importance):
     assert per_latent.min() >= -1e-9
 
 
+def test_the_order_of_points_tells_nothing_about_equal_codes():
+    """Sorted by the factor, the first of equally near points would all have the smallest values."""
+    values = np.linspace(-1, 1, 2000)
+    codes = np.ones((2000, 1))
+    found = predictability(codes, values[:, None], test=(codes, values[:, None]), classes=[False], names=["x"])
+    assert found.by_factor["x"].reached == pytest.approx(-1 / knn.NEIGHBOURS, abs=0.05)
+
+
 @pytest.fixture
 def factors():
     random = np.random.default_rng(0)

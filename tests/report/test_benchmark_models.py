@@ -8,7 +8,6 @@ import torch
 
 from vitae import build
 from vitae.cli.main import main
-from vitae.evaluation.likelihood import log_weights
 from vitae.report.benchmarks import evaluate, measure, train
 from vitae.report.benchmarks.train import with_authors_networks
 from vitae.support.randomness import generator
@@ -24,7 +23,7 @@ def test_the_plain_importance_weights_equal_ours(model):
     x = torch.rand(1, 1, 28, 28, generator=generator("cpu", 0, "x"))
     plain = evaluate.plain_log_weights(built, x, 50, generator("cpu", 0, "noise"))
     with torch.no_grad():
-        ours = log_weights(built, x, 50, generator("cpu", 0, "noise"))
+        ours = built.log_weights(x, generator("cpu", 0, "noise"), 50)
     torch.testing.assert_close(plain, ours[0], rtol=1e-5, atol=2e-3)
 
 

@@ -35,5 +35,5 @@ def test_undone_shows_the_input_and_each_models_inverse_transformation(drawn_ima
     shown = drawn_images(figure)
     np.testing.assert_allclose(shown[0], images[0, 0] / 255)
     x = images / 255
-    expected = model.undo_perspective(x, model.infer(x, noise=None).samples["z_P"])
+    expected = model.undo_perspective(x, model.infer(x, noise=None).samples)
     np.testing.assert_allclose(shown[3], expected[0, 0].detach(), atol=1e-6)

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from vitae import CPAB, VAE, VITAE, Affine, InputError, Sequential
-from vitae.models import DeVAE, DiD, FactorVAE
+from vitae.models import Archetypes, DeVAE, DiD, FactorVAE
+from vitae.models.archetypes import DecodedTemplates, FreeTemplates
 from vitae.models.likelihoods import Bernoulli, GaussianPixels
 from vitae.models.networks import MLPDecoder, MLPEncoder, perceptron
 from vitae.models.objectives import OBJECTIVES
@@ -44,6 +45,8 @@ def model_of(kind, seed):
             return VAE(MLPEncoder(SHAPE, 3, hidden), MLPDecoder(SHAPE, 3, hidden), GaussianPixels(), 3)
         if kind in SISTERS:
             return sister_model(kind, hidden)
+        if kind in ARCHETYPES:
+            return archetypes(kind, hidden)
         transformation = {
             "affine": Affine(),
             "cpab": CPAB((2, 2)),
@@ -85,6 +88,29 @@ def sister_model(kind, hidden):
         nn.Sequential(nn.Flatten(), perceptron(images * pixels, (8,), outputs)) for images, outputs in ((1, 1), (2, 4))
     )
     return DiD(encoder, decoder, likelihood, 3, critic, difference)
+
+
+ARCHETYPES = {"templates": ("held", {"hold": 5.0}), "drawn": ("held", {"hold": 5.0})}
+
+
+def archetypes(kind, hidden):
+    """Free templates with CPAB, each seen from its own perspective; or drawn ones that share an affine one."""
+    drawn, count = kind == "drawn", 3
+    transformation = Affine() if drawn else CPAB((2, 2))
+    return Archetypes(
+        nn.Sequential(nn.Flatten(), perceptron(math.prod(SHAPE), hidden, count)),
+        MLPEncoder(SHAPE, 2 * (1 if drawn else count), hidden),
+        ParameterDecoder(2 + (0 if drawn else count), transformation.dim, hidden=(4,)),
+        DecodedTemplates(count, MLPDecoder(SHAPE, count + 2, hidden)) if drawn else FreeTemplates(count, SHAPE),
+        transformation,
+        Bernoulli(),
+        count=count,
+        perspective=2,
+        shape=SHAPE,
+        encoder_A=MLPEncoder(SHAPE, 2, hidden) if drawn else None,
+        appearance=2 * drawn,
+        shared=drawn,
+    )
 
 
 def runs_of(kind, seeds, strengths=None, schedule=SCHEDULE):
@@ -141,6 +167,27 @@ def test_batched_runs_of_sister_systems_match_single_runs(kind):
     # A lower learning rate, since rounding errors grow where a critic's gradients cancel.
     schedule = dataclasses.replace(SCHEDULE, learning_rate=0.001)
     assert_batched_runs_match_single_runs(kind, *SISTERS[kind], schedule)
+
+
+@pytest.mark.parametrize("kind", ARCHETYPES)
+def test_batched_runs_of_archetypes_match_single_runs(kind):
+    """They start from k-means of their own images."""
+    assert_batched_runs_match_single_runs(kind, *ARCHETYPES[kind], dataclasses.replace(SCHEDULE, learning_rate=0.001))
+
+
+def test_archetypes_resume_where_they_were(tmp_path, checkpoint_at_every_collection, killed_before_step):
+    """From the checkpoint, not from k-means again."""
+    objective, strengths = ARCHETYPES["templates"]
+    [uninterrupted] = trained_together(runs_of("templates", [0], strengths), objective)
+    with killed_before_step(7):
+        trained_together(runs_of("templates", [0], strengths), objective, checkpoint=tmp_path / "checkpoint")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Archetypes, "start_from", lambda *arguments: pytest.fail("started again"))
+        [resumed] = trained_together(
+            runs_of("templates", [0], strengths), objective, checkpoint=tmp_path / "checkpoint"
+        )
+    assert equal_weights(resumed, uninterrupted)
+    assert resumed.progress.losses == uninterrupted.progress.losses
 
 
 def assert_batched_runs_match_single_runs(kind, objective, strengths, schedule=SCHEDULE):

@@ -19,8 +19,7 @@ import torch
 from torch import Tensor
 
 from vitae.data.dataset import as_floats
-from vitae.models.base import GenerativeModel
-from vitae.models.vitae import VITAE
+from vitae.models.base import GenerativeModel, TransformingModel
 from vitae.transforms import pixel_grid
 
 # Step of a latent to either side, small enough that images change almost linearly.
@@ -84,7 +83,7 @@ def motion_effects(before: Tensor, after: Tensor, height: int, width: int) -> tu
 
 @torch.no_grad()
 def latent_effects(model: GenerativeModel, images: Tensor) -> dict[str, Effects]:
-    """Effects of each latent, estimated from decoded images: latent name, such as `z_A1` -> effects.
+    """Effects of each continuous latent, estimated from decoded images: latent name, such as `z_A1` -> effects.
 
     Args:
         images: uint8, `n x channels x height x width`. Latents move around the posterior means of these images.
@@ -96,7 +95,7 @@ def latent_effects(model: GenerativeModel, images: Tensor) -> dict[str, Effects]
 
 
 @torch.no_grad()
-def perspective_effects(model: VITAE, images: Tensor) -> dict[str, Effects]:
+def perspective_effects(model: TransformingModel, images: Tensor) -> dict[str, Effects]:
     """Effects of each perspective latent, from the transformation itself, which never recolours.
 
     Args:
@@ -107,28 +106,29 @@ def perspective_effects(model: VITAE, images: Tensor) -> dict[str, Effects]:
     by_latent = {}
     for name, ends in _moved(model, images):
         if name.startswith("z_P"):
-            grids = [model.transformation.apply(model.decoder_P(z["z_P"]), points) for z in ends]
+            grids = [model.transformation.apply(model.gamma(z), points) for z in ends]
             scaling, translation = motion_effects(*grids, height, width)
             by_latent[name] = Effects(scaling.mean().item() / (2 * _STEP), translation.mean().item() / (2 * _STEP), 0.0)
     return by_latent
 
 
 def _moved(model: GenerativeModel, images: Tensor):
-    """For each latent its name, and the codes of all images with this latent one step lower and one step higher."""
+    """For each continuous latent its name, and the codes of all images with it one step lower and one step higher."""
     model.eval()
     codes = model.infer(as_floats(images), noise=None).samples
-    for space, z in codes.items():
-        for i in range(z.shape[1]):
-            ends = []
-            for step in (-_STEP, _STEP):
-                moved = z.clone()
-                moved[:, i] += step
-                ends.append({**codes, space: moved})
-            yield f"{space}{i + 1}", ends
+    for latent in model.latents:
+        if latent.categories:
+            continue
+        ends = []
+        for step in (-_STEP, _STEP):
+            moved = codes[latent.space].clone()
+            moved[:, latent.columns] += step
+            ends.append({**codes, latent.space: moved})
+        yield latent.name, ends
 
 
 @torch.no_grad()
-def round_trip(model: VITAE, images: Tensor) -> dict[str, float]:
+def round_trip(model: TransformingModel, images: Tensor) -> dict[str, float]:
     """How accurately the inferred transformations are inverted: `T_-gamma(T_gamma(p))` compared with p.
 
     Args:
@@ -140,8 +140,7 @@ def round_trip(model: VITAE, images: Tensor) -> dict[str, float]:
     """
     model.eval()
     height, width = images.shape[-2:]
-    z_P = model.infer(as_floats(images), noise=None).samples["z_P"]
-    gamma = model.decoder_P(z_P)
+    gamma = model.gamma(model.infer(as_floats(images), noise=None).samples)
     points = _coordinates(height, width, gamma)
     warped = model.transformation.apply(gamma, points)
     back = model.transformation.apply(gamma, warped, inverse=True)

@@ -13,7 +13,6 @@ from tqdm import tqdm
 
 from vitae.data.dataset import as_floats
 from vitae.models.base import GenerativeModel
-from vitae.models.gaussian import gaussian_log_prob
 from vitae.models.likelihoods import Bernoulli
 from vitae.models.objectives import elbo_per_image
 from vitae.support import devices, threads
@@ -60,23 +59,6 @@ def elbo(model: GenerativeModel, images: Tensor, *, seed: int) -> Estimate:
         for number, block in enumerate(images.split(BATCH))
     ]
     return Estimate.of(torch.cat(values).double())
-
-
-def log_weights(model: GenerativeModel, x: Tensor, samples: int, noise: torch.Generator) -> Tensor:
-    """log p(x, z) - log q(z | x) in nats for `samples` posterior draws per image, `batch x samples`.
-
-    Inference is as in training: in C-VITAE each draw of z_P has its own `T_-gamma(x)` and so its own posterior of z_A.
-
-    Args:
-        x: float32 in [0, 1], `batch x channels x height x width`.
-    """
-    latents = model.infer(x, noise, samples)
-    mean = model.decode(latents.samples)
-    weights = model.log_likelihood(x, mean)
-    for name, posterior in latents.posteriors.items():
-        z = latents.samples[name]
-        weights = weights + (gaussian_log_prob(z, 0.0, 0.0) - posterior.log_prob(z)).sum(1)
-    return weights.reshape(len(x), samples)
 
 
 def _pixels_per_chunk(device: torch.device) -> int:
@@ -146,7 +128,7 @@ def _bounds(
     devices.keep_freed_memory()
     model.eval()
     device = device_of(model)
-    pixels, at_once = math.prod(images.shape[1:]), _pixels_per_chunk(device)
+    pixels, at_once = math.prod(images.shape[1:]) * model.images_per_draw, _pixels_per_chunk(device)
     per_chunk = max(1, min(samples, at_once // pixels))
     chunks = [min(per_chunk, samples - start) for start in range(0, samples, per_chunk)]
     batch = max(1, at_once // (pixels * per_chunk))
@@ -159,7 +141,7 @@ def _bounds(
         block, results = blocks[number]
         x, noise = as_floats(block), generator(device, seed, "importance", number)
         with devices.precision(precision, device):
-            weights = torch.cat([log_weights(model, x, size, noise).double() for size in chunks], dim=1)
+            weights = torch.cat([model.log_weights(x, noise, size).double() for size in chunks], dim=1)
         for count, bound in zip(counts, results, strict=True):
             bound.copy_(weights[:, :count].logsumexp(1) - math.log(count))
         return len(block)

@@ -18,8 +18,7 @@ from vitae.metrics.d_star import averaged, best_split, probe, score_of
 from vitae.metrics.probes import Probe, predictability
 from vitae.metrics.registry import SCORES, Column, Score, register_score
 from vitae.metrics.separability import auc, separability
-from vitae.models import VITAE
-from vitae.models.base import GenerativeModel
+from vitae.models.base import GenerativeModel, TransformingModel
 from vitae.models.likelihoods import Bernoulli
 from vitae.support.errors import InputError, reason, require_known
 
@@ -205,16 +204,12 @@ def _probes(trained: Trained) -> dict:
     """How well 11 nearest neighbours predict each factor from each space, and how well guessing does."""
     by_factor = next(iter(trained.probes_of_means.values()))
     return {
-        "latents": _latents(trained.model),
+        "latents": [latent.name for latent in trained.model.latents],
         "factors": list(trained.train.names),
         "guessing": {name: probe.guessing for name, probe in by_factor.items()},
         "predictability": _reached(trained.probes_of_means),
         "predictability_of_draws": trained.reached_by_draws,
     }
-
-
-def _latents(model: GenerativeModel) -> list[str]:
-    return [f"{name}{i + 1}" for name, size in model.spaces.items() for i in range(size)]
 
 
 def _probed(codes: Codes, trained: Trained) -> dict[str, dict[str, Probe]]:
@@ -271,15 +266,20 @@ def _d_star(trained: Trained) -> dict:
     together. A model with one latent space gets its best division into two, chosen on training images.
     """
     train, test = trained.train.factors, trained.test.factors[:_MOST_TESTED]
-    classes, latents = trained.train.classes, _latents(trained.model)
+    classes, latents = trained.train.classes, trained.model.latents
+    starts = dict(zip(trained.model.spaces, np.cumsum([0, *trained.model.spaces.values()]).tolist(), strict=False))
+    columns = {each.name: [starts[each.space] + column for column in each.columns] for each in latents}
     roles = [factor.role for factor in trained.train.about]
     factor_groups = [[j for j, each in enumerate(roles) if each == role] for role in ("appearance", "perspective")]
-    grouped = {"latents": ([[i] for i in range(len(latents))], None)}
+    # A categorical latent is one latent, whatever the number of its values.
+    grouped = {"latents": (list(columns.values()), None)}
     if all(roles) and all(factor_groups) and (spaces := _spaces(trained, factor_groups)):
         grouped["spaces"] = (spaces, factor_groups)
     entries: dict = {"d_star_importance": {}, "d_star_groups": {}}
     for grouping, (groups, together) in grouped.items():
-        entries["d_star_groups"][grouping] = [[latents[i] for i in group] for group in groups]
+        entries["d_star_groups"][grouping] = [
+            [name for name, own in columns.items() if set(own) <= set(group)] for group in groups
+        ]
         for kind, several in (("draws", trained.draws), ("means", [trained.means])):
             probed = []
             for n, codes in enumerate(several):
@@ -336,7 +336,7 @@ def _effects(trained: Trained) -> dict:
     """Effect of each latent on images; for transformation models, also of each perspective latent on points."""
     images = trained.test.images[:_INSPECTED]
     entries = {"effects": _as_dicts(effects.latent_effects(trained.model, images))}
-    if isinstance(trained.model, VITAE):
+    if isinstance(trained.model, TransformingModel):
         entries["effects_of_transformation"] = _as_dicts(effects.perspective_effects(trained.model, images))
     return entries
 
@@ -344,6 +344,6 @@ def _effects(trained: Trained) -> dict:
 @register_score("round_trip", needs="model", always=False)
 def _round_trip(trained: Trained) -> dict:
     """Whether the inferred transformations can be inverted; nothing for models without a transformation."""
-    if not isinstance(trained.model, VITAE):
+    if not isinstance(trained.model, TransformingModel):
         return {}
     return {"round_trip": effects.round_trip(trained.model, trained.test.images[:_INSPECTED])}

@@ -17,6 +17,7 @@ from vitae.models.architectures import (
     generators_of,
     require_trainable,
     require_valid_settings,
+    settings_of_others,
 )
 from vitae.models.objectives import OBJECTIVES
 from vitae.support import paths
@@ -93,8 +94,8 @@ class Configuration(ModelSettings):
         require_number("gamma_scale", self.gamma_scale, 0)
         if self.gamma_limit is not None:
             require_number("gamma_limit", self.gamma_limit, 1e-6)
-        for name in ("appearance", "perspective"):
-            require_number(name, getattr(self, name), 1, whole=True)
+        for name, smallest in (("appearance", 1), ("perspective", 1), ("templates", 1), ("template_latents", 0)):
+            require_number(name, getattr(self, name), smallest, whole=True)
             if getattr(self, name) > _MOST_LATENTS:
                 raise InputError(f"{name} must be at most {_MOST_LATENTS:,}, got {getattr(self, name):,}.")
         for name, value in self.strengths.items():
@@ -104,8 +105,9 @@ class Configuration(ModelSettings):
             raise InputError(
                 f"DeVAE's betas must increase from stage to stage, got {', '.join(f'{b:g}' for b in betas)}."
             )
-        if not isinstance(self.validation, bool):
-            raise InputError(f"validation must be True or False, got {self.validation!r}.")
+        for name in ("validation", "shared_perspective"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} must be True or False, got {getattr(self, name)!r}.")
         require_known("precision", self.precision, PRECISIONS)
         require_valid_settings(self)
 
@@ -116,9 +118,12 @@ class Configuration(ModelSettings):
         return f"{self.model}-seed{self.seed}{changes}"
 
     def as_json(self) -> dict:
-        """Plain values, as they stand in a record."""
+        """Plain values, as they stand in a record, without the settings of other architectures."""
+        architecture, _ = architecture_and_objective(self.model)
+        others = settings_of_others(architecture)
+        stated = {name: value for name, value in dataclasses.asdict(self).items() if name not in others}
         # numpy's numbers become Python's.
-        return json.loads(json.dumps(dataclasses.asdict(self), default=lambda number: number.item()))
+        return json.loads(json.dumps(stated, default=lambda number: number.item()))
 
 
 @dataclass(frozen=True)
@@ -174,7 +179,7 @@ def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, *
     experiment = EXPERIMENTS[require_known("dataset", dataset, EXPERIMENTS)]
     require_known("profile", profile, PROFILES)
     architecture, objective = architecture_and_objective(model)
-    declared = {**experiment.settings, **experiment.profiles[profile]}
+    declared = {**experiment.settings, **experiment.profiles[profile], **experiment.row_settings.get(model, {})}
     for name in ("widths", "vae_widths"):
         if name in declared:
             declared[name] = tuple(declared[name])
@@ -204,6 +209,8 @@ def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, *
             value = float(value)
         if value is None or value == current:
             continue
+        if name in (others := settings_of_others(architecture)):
+            raise InputError(f"the architecture of {model} has no {name}: it belongs to {others[name]}.")
         if name in ("transform", "perspective_decoder") and not ARCHITECTURES[architecture].transforms:
             raise InputError(f"the architecture of {model} has one latent space and no transformation.")
         changed[place][name] = overrides[name] = value

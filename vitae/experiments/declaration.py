@@ -64,6 +64,7 @@ class Experiment:
         columns: names of the numbers in its table; by default the likelihoods and `poster_d_score`.
         poster_d_score: the score of the record that stands beside the poster's D_score.
         schedules: architecture -> parts of the schedule that differ for it.
+        row_settings: row -> settings that differ for it, in all profiles.
         strengths: row -> strengths of its objective that differ from the defaults.
         sisters: rows of the table beside the sister systems DeVAE and DiD.
         sister_seeds: profile -> how many seeds that table has.
@@ -82,6 +83,7 @@ class Experiment:
     columns: tuple[str, ...] = ()
     poster_d_score: str = "d_score"
     schedules: dict[str, dict] = field(default_factory=dict)
+    row_settings: dict[str, dict] = field(default_factory=dict)
     strengths: dict[str, dict[str, float]] = field(default_factory=dict)
     sisters: tuple[str, ...] = ()
     sister_seeds: dict[str, int] = field(default_factory=dict)

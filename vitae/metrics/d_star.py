@@ -36,15 +36,13 @@ from scipy.spatial import cKDTree
 
 from vitae.metrics.arrays import Arrays, classes_of, require_several, train_and_test
 from vitae.metrics.dci import disentanglement
-from vitae.metrics.knn import NEIGHBOURS
+from vitae.metrics.knn import NEIGHBOURS, jittered
 from vitae.metrics.registry import Column, register_score
 from vitae.support.errors import InputError, require_number
 from vitae.support.randomness import generator
 
 PERMUTATIONS = 100
 DEVIATIONS = 3.5
-# Equal codes, such as a grid's, have no nearest neighbours: a little noise, relative to the spread, chooses among them.
-_JITTER = 1e-6
 # There are 2^(d - 1) - 1 ways to split d latents into two groups.
 _MOST_SPLIT = 10
 # Points on which these ways are compared: some to train on, and half as many to test on.
@@ -178,8 +176,8 @@ def probe(
         raise InputError(f"each group must name some of the {codes.shape[1]} codes by number, counted from 0.")
     predictor = _Predictor(factors, test_factors, classes_of(factors, classes), permutations, seed)
     codes, test_codes = (
-        _jittered(codes, codes, seed, "training codes"),
-        _jittered(test_codes, codes, seed, "test codes"),
+        jittered(codes, codes, seed, "training codes"),
+        jittered(test_codes, codes, seed, "test codes"),
     )
     count = min(neighbours, len(codes))
     nearest = (cKDTree(codes[:, group]).query(test_codes[:, group], range(1, count + 1))[1] for group in groups)
@@ -210,7 +208,7 @@ def best_split(
     points = _permutation(len(codes), generator("cpu", seed, "points of the split"))[: _SPLIT_POINTS * 3 // 2]
     held_out, train = np.split(points, [len(points) // 3])
     predictor = _Predictor(factors[train], factors[held_out], classes_of(factors, classes), _SPLIT_PERMUTATIONS, seed)
-    moved = _jittered(codes, codes, seed, "divided codes").astype(np.float32)
+    moved = jittered(codes, codes, seed, "divided codes").astype(np.float32)
     squared = [(moved[held_out, i, None] - moved[None, train, i]) ** 2 for i in range(d)]
     count = min(NEIGHBOURS, len(train))
 
@@ -278,15 +276,3 @@ class _Predictor:
 
 def _permutation(count: int, random: torch.Generator) -> np.ndarray:
     return torch.randperm(count, generator=random).numpy()
-
-
-def _jittered(codes: np.ndarray, reference: np.ndarray, seed: int, part: str) -> np.ndarray:
-    """Codes with a little noise where the reference has equal values, so that chance chooses among them.
-
-    The noise is relative to the spread of the reference, and the same for all codes of a point: their order plays no
-    part. Codes without equal values are left as they are, so that their signs play none either.
-    """
-    noise = torch.randn(len(codes), 1, generator=generator("cpu", seed, f"jitter of {part}"), dtype=torch.float64)
-    tied = np.array([len(np.unique(column)) < len(column) for column in reference.T])
-    spread = reference.std(0)
-    return codes + _JITTER * np.where(spread > 0, spread, 1.0) * tied * noise.numpy()

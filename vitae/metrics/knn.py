@@ -11,11 +11,16 @@ Two properties to know when reading its numbers:
 """
 
 import numpy as np
+import torch
+
+from vitae.support.randomness import generator
 
 # scikit-learn is imported where it is used: it takes as long to import as torch, and only scoring needs it.
 
 NEIGHBOURS = 11
 GUESSED_R_SQUARED = -1 / NEIGHBOURS
+# Equal codes, such as a grid's, have no nearest neighbours: a little noise, relative to the spread, chooses among them.
+_JITTER = 1e-6
 
 
 def accuracy(train_codes, train_labels, test_codes, test_labels) -> float:
@@ -50,3 +55,15 @@ def majority_rate(train_labels: np.ndarray, test_labels: np.ndarray) -> float:
     """Test accuracy of always predicting the most frequent training class; labels are `n`."""
     values, counts = np.unique(train_labels, return_counts=True)
     return float(np.mean(test_labels == values[counts.argmax()]))
+
+
+def jittered(codes: np.ndarray, reference: np.ndarray, seed: int, part: str) -> np.ndarray:
+    """Codes with a little noise where the reference has equal values, so that chance chooses among them.
+
+    The noise is relative to the spread of the reference, and the same for all codes of a point: their order plays no
+    part. Codes without equal values are left as they are, so that their signs play none either.
+    """
+    noise = torch.randn(len(codes), 1, generator=generator("cpu", seed, f"jitter of {part}"), dtype=torch.float64)
+    tied = np.array([len(np.unique(column)) < len(column) for column in reference.T])
+    spread = reference.std(0)
+    return codes + _JITTER * np.where(spread > 0, spread, 1.0) * tied * noise.numpy()

@@ -50,10 +50,14 @@ def predictability(
         InputError: as `vitae.metrics.arrays.train_and_test`.
     """
     train, held_out = train_and_test(codes, factors, test=test, seed=seed)
+    moved = [
+        knn.jittered(part[0], train[0], seed, name)
+        for part, name in ((train, "training codes"), (held_out, "test codes"))
+    ]
     classes, names = classes_of(train[1], classes), names_of(train[1].shape[1], names)
     return Predictability(
         {
-            name: _probe(train[0], train[1][:, j], held_out[0], held_out[1][:, j], is_class)
+            name: _probe(moved[0], train[1][:, j], moved[1], held_out[1][:, j], is_class)
             for j, (name, is_class) in enumerate(zip(names, classes, strict=True))
         }
     )

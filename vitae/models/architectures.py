@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from vitae.models.archetypes import Archetypes, DecodedTemplates, FreeTemplates
 from vitae.models.base import GenerativeModel
 from vitae.models.devae import DeVAE
 from vitae.models.did import DiD
@@ -47,6 +48,9 @@ class ModelSettings:
             random initial weights; `hidden`, a network with one hidden layer and random initial weights.
         gamma_scale: initial scale of gamma, see `ParameterDecoder`.
         gamma_limit: bound on each parameter of gamma; None for no bound.
+        templates: K, the number of templates of archetypes; other models have none.
+        template_latents: continuous latents of each template, which a decoder then draws; with 0 its pixels are free.
+        shared_perspective: whether the templates of archetypes share one perspective, see `Archetypes`.
     """
 
     appearance: int = setting("dimension of z_A; a model with one latent space gets the sum", 2)
@@ -60,6 +64,9 @@ class ModelSettings:
     perspective_decoder: str = setting("decoder_P, from z_P to gamma", "generators", lambda: PERSPECTIVE_DECODERS)
     gamma_scale: float = setting("initial scale of the transformation's parameters", 0.1)
     gamma_limit: float | None = setting("bound on each parameter of the transformation", None)
+    templates: int = setting("K, the number of templates (archetypes)", 4)
+    template_latents: int = setting("continuous latents of each template (archetypes)", 0)
+    shared_perspective: bool = setting("one perspective for all templates (archetypes)", False)
 
 
 Builder = Callable[[ModelSettings, Shape], GenerativeModel]
@@ -74,26 +81,33 @@ class Architecture:
         objectives: the objectives that belong to this architecture; empty if the general objectives train it.
         transforms: whether the model has a perspective space and a transformation.
         conditional: whether the posterior of one latent space depends on the draw from another, as in C-VITAE.
+        settings: those of `ModelSettings` that only this architecture reads.
     """
 
     build: Builder
     objectives: tuple[str, ...] = ()
     transforms: bool = False
     conditional: bool = False
+    settings: tuple[str, ...] = ()
 
 
 ARCHITECTURES: Registry[Architecture] = Registry("architecture")
 
 
 def register_architecture(
-    name: str, *, objectives: tuple[str, ...] = (), transforms: bool = False, conditional: bool = False
+    name: str,
+    *,
+    objectives: tuple[str, ...] = (),
+    transforms: bool = False,
+    conditional: bool = False,
+    settings: tuple[str, ...] = (),
 ) -> Callable[[Builder], Builder]:
     """Decorator: register a function `(settings, shape) -> GenerativeModel` as an architecture.
 
     Args:
         objectives: the objectives that belong to this architecture; none if the general objectives train it.
         transforms: whether it has a perspective space and a transformation.
-        conditional: see `Architecture`.
+        conditional, settings: see `Architecture`.
 
     Raises:
         InputError: the name is not allowed or taken, or an objective is unknown; nothing is registered then.
@@ -102,11 +116,17 @@ def register_architecture(
     def registered(build: Builder) -> Builder:
         for objective in objectives:
             OBJECTIVES.named(objective)
-        architecture = Architecture(build, tuple(objectives), transforms, conditional)
+        architecture = Architecture(build, tuple(objectives), transforms, conditional, tuple(settings))
         ARCHITECTURES.add(name, architecture, module=build.__module__)
         return build
 
     return registered
+
+
+def settings_of_others(architecture: str) -> dict[str, str]:
+    """The settings that an architecture does not have -> the architecture that they belong to."""
+    others = {name: other for other, each in ARCHITECTURES.items() for name in each.settings}
+    return {name: other for name, other in others.items() if name not in ARCHITECTURES.named(architecture).settings}
 
 
 def require_trainable(architecture: str, objective: str) -> None:
@@ -192,6 +212,34 @@ def _c_vitae(settings: ModelSettings, shape: Shape) -> GenerativeModel:
     return _vitae(settings, shape, conditional=True)
 
 
+@register_architecture(
+    "archetypes",
+    objectives=("held",),
+    transforms=True,
+    conditional=True,
+    settings=("templates", "template_latents", "shared_perspective"),
+)
+def _archetypes(settings: ModelSettings, shape: Shape) -> GenerativeModel:
+    encoder, decoder, size_name = NETWORKS[settings.network]
+    size = {size_name: settings.widths}
+    count, d_A, d_P = settings.templates, settings.template_latents, settings.perspective
+    transformation = transformation_named(settings.transform)
+    return Archetypes(
+        _encoder_trunk(settings.network, settings.widths, shape, count),
+        encoder(shape, d_P * (1 if settings.shared_perspective else count), **size),
+        perspective_decoder(settings, transformation, told=0 if settings.shared_perspective else count),
+        DecodedTemplates(count, decoder(shape, count + d_A, **size)) if d_A else FreeTemplates(count, shape),
+        transformation,
+        LIKELIHOODS[settings.likelihood](),
+        count=count,
+        perspective=d_P,
+        shape=shape,
+        encoder_A=encoder(shape, d_A, **size) if d_A else None,
+        appearance=d_A,
+        shared=settings.shared_perspective,
+    )
+
+
 @register_architecture("factor-vae", objectives=("factor",))
 def _factor_vae(settings: ModelSettings, shape: Shape) -> GenerativeModel:
     return FactorVAE(**_single_space(settings, shape))
@@ -217,27 +265,33 @@ def _did(settings: ModelSettings, shape: Shape) -> GenerativeModel:
     channels, height, width = shape
     return DiD(
         **_single_space(settings, shape),
-        critic=_encoder_trunk(settings, shape, 1),
-        difference=_encoder_trunk(settings, (2 * channels, height, width), _DIFFERENCE_EMBEDDING),
+        critic=_encoder_trunk(settings.network, settings.vae_widths, shape, 1),
+        difference=_encoder_trunk(
+            settings.network, settings.vae_widths, (2 * channels, height, width), _DIFFERENCE_EMBEDDING
+        ),
     )
 
 
-def _encoder_trunk(settings: ModelSettings, shape: Shape, outputs: int) -> nn.Module:
-    """The encoder's layers without its Gaussian: a network from images to `batch x outputs`."""
-    encoder_class, _, size_name = NETWORKS[settings.network]
-    encoder = encoder_class(shape, outputs, **{size_name: settings.vae_widths})
+def _encoder_trunk(network: str, widths: tuple[int, ...], shape: Shape, outputs: int) -> nn.Module:
+    """An encoder's layers without its Gaussian: a network from images to `batch x outputs`."""
+    encoder_class, _, size_name = NETWORKS[network]
+    encoder = encoder_class(shape, outputs, **{size_name: widths})
     return nn.Sequential(encoder.trunk, nn.Linear(encoder.head.in_features, outputs))
 
 
-def perspective_decoder(settings: ModelSettings, transformation: Transformation) -> ParameterDecoder:
-    """The perspective decoder that the settings name, see `ModelSettings.perspective_decoder`."""
+def perspective_decoder(settings: ModelSettings, transformation: Transformation, told: int = 0) -> ParameterDecoder:
+    """The perspective decoder that the settings name, see `ModelSettings.perspective_decoder`.
+
+    Args:
+        told: number of further inputs, which say what the perspective is of.
+    """
     arguments = {"start": settings.gamma_scale, "limit": settings.gamma_limit}
     start, _, hidden = settings.perspective_decoder.partition("+")
     if start == "generators":
-        arguments["generators"] = transformation.generators
+        arguments["generators"] = transformation.generators[: settings.perspective]
     if start != "hidden" and not hidden:
         arguments["hidden"] = ()
-    return ParameterDecoder(settings.perspective, transformation.dim, **arguments)
+    return ParameterDecoder(settings.perspective + told, transformation.dim, **arguments)
 
 
 def generators_of(transform: str) -> Tensor:

@@ -3,12 +3,39 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from vitae.models.gaussian import Gaussian
+from vitae.models.gaussian import Gaussian, gaussian_log_prob
 from vitae.support.randomness import Noise
+from vitae.transforms import Transformation
+
+
+@dataclass(frozen=True)
+class Latent:
+    """One latent variable of a model, and where its code stands.
+
+    Attributes:
+        name: such as `z_P1`, or `k` for a choice.
+        space: the latent space that it belongs to.
+        columns: its columns in the codes of the space.
+        categories: number of values of a categorical latent, whose code has a column for each; 0 if it is continuous.
+    """
+
+    name: str
+    space: str
+    columns: tuple[int, ...]
+    categories: int = 0
+
+
+class Posterior(Protocol):
+    """What objectives need of the posterior of a latent space; usually a `Gaussian`."""
+
+    def kl_to_prior(self) -> Tensor:
+        """KL(q || p) in nats of each latent, `batch x latents`."""
+        ...
 
 
 @dataclass
@@ -16,15 +43,19 @@ class Latents:
     """The result of inference, by the name of the latent space.
 
     Attributes:
-        posteriors: q(z | x), means and log-variances `batch x d`, d the dimension of the space.
-        samples: one draw from each posterior, `batch x d`.
+        posteriors: q(z | x).
+        samples: one draw from each posterior, `batch x d`, d the dimension of the space.
     """
 
-    posteriors: dict[str, Gaussian]
+    posteriors: dict[str, Posterior]
     samples: dict[str, Tensor]
 
+    def kl_to_prior(self) -> Tensor:
+        """KL(q || p) in nats of each latent of all spaces, `batch x latents`."""
+        return torch.cat([q.kl_to_prior() for q in self.posteriors.values()], dim=1)
+
     def joint(self) -> Gaussian:
-        """The posteriors of all spaces concatenated to one diagonal Gaussian, `batch x latents`."""
+        """The posteriors of all spaces, if all are Gaussian, as one diagonal Gaussian, `batch x latents`."""
         parts = self.posteriors.values()
         return Gaussian(
             torch.cat([q.mean for q in parts], dim=1),
@@ -62,7 +93,7 @@ def frozen(network: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 class GenerativeModel(nn.Module, ABC):
-    """A latent variable model with prior N(0, I) on every latent space and a posterior that can be sampled.
+    """A latent variable model with a posterior that can be sampled; the prior of a latent space is N(0, I), as a rule.
 
     A subclass sets both attributes in its constructor, and implements `infer` and `decode`.
 
@@ -74,6 +105,21 @@ class GenerativeModel(nn.Module, ABC):
 
     spaces: dict[str, int]
     likelihood: nn.Module
+    # Images that are decoded for one posterior draw: how much memory evaluation needs.
+    images_per_draw = 1
+
+    @property
+    def latents(self) -> list[Latent]:
+        """The latent variables of all spaces, in the order of the codes; by default every dimension is one."""
+        return [Latent(f"{name}{i + 1}", name, (i,)) for name, size in self.spaces.items() for i in range(size)]
+
+    def start_from(self, x: Tensor, seed: int) -> None:
+        """Set what starts at training images, before the first step of a training; by default nothing.
+
+        Args:
+            x: images in [0, 1], `n x channels x height x width`.
+            seed: of whatever is random about it.
+        """
 
     @abstractmethod
     def infer(self, x: Tensor, noise: Noise | None, samples: int = 1) -> Latents:
@@ -102,6 +148,19 @@ class GenerativeModel(nn.Module, ABC):
         """
         return self.likelihood.log_prob(x, mean)
 
+    def log_weights(self, x: Tensor, noise: Noise, samples: int) -> Tensor:
+        """Importance weights of posterior draws, log p(x, z) - log q(z | x) in nats, `batch x samples`.
+
+        Inference is as in training: in C-VITAE each draw of z_P has its own `T_-gamma(x)`, so its own posterior of z_A.
+        Arguments as in `infer`.
+        """
+        latents = self.infer(x, noise, samples)
+        weights = self.log_likelihood(x, self.decode(latents.samples))
+        for name, posterior in latents.posteriors.items():
+            z = latents.samples[name]
+            weights = weights + (gaussian_log_prob(z, 0.0, 0.0) - posterior.log_prob(z)).sum(1)
+        return weights.reshape(len(x), samples)
+
     def forward(self, x: Tensor, noise: Noise | None) -> Output:
         """Infer, decode the draws, and compute their log-likelihood; arguments as in `infer`."""
         latents = self.infer(x, noise)
@@ -111,3 +170,30 @@ class GenerativeModel(nn.Module, ABC):
     def parameter_count(self) -> int:
         """The number of trainable parameters."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+class TransformingModel(GenerativeModel):
+    """A model whose image is an appearance seen from a perspective, `T_gamma(appearance)`.
+
+    Its spaces are appearance, `z_A`, and perspective, `z_P`. A subclass implements `infer`, `appearance` and `gamma`.
+
+    Attributes:
+        transformation: T.
+    """
+
+    transformation: Transformation
+
+    @abstractmethod
+    def appearance(self, z: dict[str, Tensor]) -> Tensor:
+        """The mean image before the transformation, `batch x channels x height x width`; argument as in `decode`."""
+
+    @abstractmethod
+    def gamma(self, z: dict[str, Tensor]) -> Tensor:
+        """The transformation's parameters, `batch x transformation.dim`; argument as in `decode`."""
+
+    def decode(self, z: dict[str, Tensor]) -> Tensor:
+        return self.transformation.warp(self.appearance(z), self.gamma(z))
+
+    def undo_perspective(self, x: Tensor, z: dict[str, Tensor]) -> Tensor:
+        """`T_-gamma(x)` with gamma of the codes; same shape as `x`."""
+        return self.transformation.warp(x, self.gamma(z), inverse=True)

@@ -26,6 +26,10 @@ class Bernoulli(nn.Module):
         """Pixel means, the sigmoid of the decoder's output, `batch x channels x height x width`."""
         return torch.sigmoid(decoded)
 
+    def decoded(self, mean: Tensor) -> Tensor:
+        """The decoder's output for a mean, which is moved into [0.02, 0.98]: beyond, a sigmoid has little gradient."""
+        return torch.logit(0.02 + 0.96 * mean)
+
     def log_prob(self, x: Tensor, mean: Tensor) -> Tensor:
         """log p(x | mean) in nats, `(batch * samples)`.
 
@@ -61,6 +65,10 @@ class GaussianPixels(nn.Module):
     def mean(self, decoded: Tensor) -> Tensor:
         """Pixel means: the decoder's output itself, `batch x channels x height x width`."""
         return decoded
+
+    def decoded(self, mean: Tensor) -> Tensor:
+        """The decoder's output for a mean, the mean itself."""
+        return mean
 
     def log_prob(self, x: Tensor, mean: Tensor) -> Tensor:
         """log p(x | mean) in nats, `(batch * samples)`.

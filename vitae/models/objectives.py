@@ -10,8 +10,9 @@ over the batch, and return the loss to minimise::
               with C = Cov(mu) + mean(diag sigma^2), the covariance of the aggregate posterior
     capacity  reconstruction + gamma |KL - C|, C growing from 0 to capacity   (Burgess et al., 2018)
 
-Three belong to one model each, which computes the terms that they need::
+Four belong to one model each, which computes the terms that they need::
 
+    held         -ELBO + hold CE(q(k | x), nearest k-means cluster), fading during KL annealing, for archetypes
     factor       -ELBO + gamma TC, TC by a discriminator, plus the discriminator's loss   (Kim & Mnih, 2018)
     decremental  sum_i reconstruction_i + beta_i KL_i over DeVAE's stages
     difference   critic + 10 gradient penalty + generator + sample encoder + difference x contrastive loss of DiD
@@ -81,8 +82,8 @@ def register_objective(name: str, *, aggregate: bool = False, **strengths: float
 
 
 def kl_to_prior(output: Output) -> Tensor:
-    """KL(q(z | x) || N(0, I)) over all latent spaces, in nats, `batch`."""
-    return sum(q.kl_to_prior().sum(1) for q in output.latents.posteriors.values())
+    """KL(q(z | x) || p(z)) over all latent spaces, in nats, `batch`."""
+    return output.latents.kl_to_prior().sum(1)
 
 
 def elbo_per_image(output: Output) -> Tensor:
@@ -135,6 +136,16 @@ def capacity(output: Output, *, gamma: float, capacity: float, kl_weight: float 
     """`reconstruction + gamma |KL - C|` (Burgess et al., 2018); KL annealing raises C from 0 to `capacity` nats."""
     distance = (kl_to_prior(output).mean() - kl_weight * capacity).abs()
     return gamma * distance - output.log_likelihood.mean()
+
+
+@register_objective("held", hold=(200.0, "weight, at first, of holding q(k | x) to the k-means clusters"))
+def held(output: Output, *, hold: float, kl_weight: float = 1.0) -> Tensor:
+    """-ELBO, and the cross-entropy of q(k | x) with the nearest k-means cluster, fading out over KL annealing.
+
+    Until the transformations are learned, the template that fits an image best is one that happens to be near; without
+    the hold most templates lose all images to a few.
+    """
+    return elbo(output, kl_weight=kl_weight) + (1 - kl_weight) * hold * output.terms["hold"]
 
 
 @register_objective("factor", gamma=(35.0, "weight of the total correlation"))

@@ -9,12 +9,12 @@ C-VITAE (conditional) infers appearance from the image with the inferred perspec
 
 from torch import Tensor, nn
 
-from vitae.models.base import GenerativeModel, Latents
+from vitae.models.base import Latents, TransformingModel
 from vitae.support.randomness import Noise
 from vitae.transforms import Transformation
 
 
-class VITAE(GenerativeModel):
+class VITAE(TransformingModel):
     """Two latent spaces, appearance `z_A` and perspective `z_P`, combined by a spatial transformer.
 
     Args:
@@ -50,15 +50,13 @@ class VITAE(GenerativeModel):
         q_P = self.encoder_P(x).repeat(samples)
         z_P = q_P.sample(noise)
         if self.conditional:
-            q_A = self.encoder_A(self.undo_perspective(x.repeat_interleave(samples, 0), z_P))
+            q_A = self.encoder_A(self.undo_perspective(x.repeat_interleave(samples, 0), {"z_P": z_P}))
         else:
             q_A = self.encoder_A(x).repeat(samples)
         return Latents({"z_A": q_A, "z_P": q_P}, {"z_A": q_A.sample(noise), "z_P": z_P})
 
-    def undo_perspective(self, x: Tensor, z_P: Tensor) -> Tensor:
-        """`T_-gamma(x)` with gamma = decoder_P(z_P), the input of C-VITAE's appearance encoder; same shape as `x`."""
-        return self.transformation.warp(x, self.decoder_P(z_P), inverse=True)
+    def appearance(self, z: dict[str, Tensor]) -> Tensor:
+        return self.likelihood.mean(self.decoder_A(z["z_A"]))
 
-    def decode(self, z: dict[str, Tensor]) -> Tensor:
-        appearance = self.likelihood.mean(self.decoder_A(z["z_A"]))
-        return self.transformation.warp(appearance, self.decoder_P(z["z_P"]))
+    def gamma(self, z: dict[str, Tensor]) -> Tensor:
+        return self.decoder_P(z["z_P"])

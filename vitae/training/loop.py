@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from vitae.data.dataset import as_floats
 from vitae.models.base import GenerativeModel
 from vitae.models.objectives import OBJECTIVES
 from vitae.support.devices import PRECISIONS, keep_freed_memory, tf32
@@ -43,6 +44,10 @@ _STEPS_BETWEEN_COLLECTIONS = 1_000
 _STEPS_BETWEEN_COLLECTIONS_ON_CPU = 10
 # On a CPU runs are not batched: the benchmark page compares both ways.
 _RUNS_PER_GROUP_ON_CPU = 1
+
+
+# A model may start from at most so many training images.
+_START_IMAGES = 10_000
 
 
 class NonFiniteLoss(InputError):
@@ -122,6 +127,8 @@ def train_together(
         if run.name in saved:
             run.progress = saved[run.name].progress
             run.model.load_state_dict(saved[run.name].weights)
+        else:
+            run.model.start_from(as_floats(images.epoch(run.seed, 0)[:_START_IMAGES]), run.seed)
     active = [run for run in runs if run.progress.diverged is None]
     size = _RUNS_PER_GROUP_ON_CPU if device.type == "cpu" else len(runs)
     groups = [

@@ -199,8 +199,7 @@ class RunGroup:
             with torch.no_grad():
                 output = model(torch.zeros(self.batch, *images.shape[2:], device=self.device), recorder)
             model.train()
-            latents = [f"KL {space}{i + 1}" for space, size in model.spaces.items() for i in range(size)]
-            self._curve_names = [*latents, *output.terms]
+            self._curve_names = [*(f"KL {latent.name}" for latent in model.latents), *output.terms]
             self._noise_shapes = recorder.shapes
         generators = [generator(self.device, run.seed, "noise", number) for run in self.runs]
         return [
@@ -235,7 +234,7 @@ class RunGroup:
     def _losses(self, output: Output, kl_weight: Tensor, strengths: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """The loss, and what is watched: the ELBO, the KL of each latent and the model's own terms."""
         with torch.no_grad():
-            divergence = output.latents.joint().kl_to_prior().mean(0)
+            divergence = output.latents.kl_to_prior().mean(0)
             watched = torch.cat(
                 [elbo_per_image(output).mean()[None], divergence, *(t[None] for t in output.terms.values())]
             )

@@ -35,7 +35,7 @@ _PLAIN = PlainAffine()
 
 @torch.no_grad()
 def plain_log_weights(model, x: Tensor, samples: int, noise: torch.Generator) -> Tensor:
-    """`likelihood.log_weights` of one image in the plain way: K copies pass through the whole model.
+    """`GenerativeModel.log_weights` of one image in the plain way: K copies pass through the whole model.
 
     Returns:
         log weights in nats, `samples`.
@@ -65,9 +65,7 @@ def _operations(model_name: str) -> float:
     """Floating-point operations in the matrix products that log p(x) of one image needs at least."""
     images = torch.zeros(1, 1, 28, 28)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        likelihood.log_weights(
-            build(with_authors_networks(model_name), (1, 28, 28)), images, SAMPLES, generator("cpu", 0, "x")
-        )
+        build(with_authors_networks(model_name), (1, 28, 28)).log_weights(images, generator("cpu", 0, "x"), SAMPLES)
     return counter.get_total_flops()
 
 

@@ -90,8 +90,8 @@ def before_and_after(model: GenerativeModel, images: Tensor) -> Figure:
         images: uint8, `n x channels x height x width`.
     """
     x = as_floats(images)
-    z_P = model.infer(x, noise=None).samples["z_P"]
-    upright = model.undo_perspective(x, z_P)
+    z = model.infer(x, noise=None).samples
+    upright = model.undo_perspective(x, z)
     side = torch.linspace(-1, 1, 41)
     rim = torch.cat(
         [
@@ -100,7 +100,7 @@ def before_and_after(model: GenerativeModel, images: Tensor) -> Figure:
         ]
     )
     # T_-gamma(x)(p) = x(T_-gamma(p)): the frame of the result, drawn on the input.
-    outline = model.transformation.apply(model.decoder_P(z_P), rim, inverse=True)
+    outline = model.transformation.apply(model.gamma(z), rim, inverse=True)
     figure, axes = subplots(2, len(x), figsize=(1.7 * len(x) + 0.8, 3.4))
     for j in range(len(x)):
         draw_image(axes[0][j], x[j])
@@ -140,5 +140,5 @@ def undone(models: dict[str, GenerativeModel], images: Tensor) -> Figure:
     x = as_floats(images)
     rows = [("input", x)]
     for name, model in models.items():
-        rows.append((name, model.undo_perspective(x, model.infer(x, noise=None).samples["z_P"])))
+        rows.append((name, model.undo_perspective(x, model.infer(x, noise=None).samples)))
     return image_rows(rows)

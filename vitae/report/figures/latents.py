@@ -88,11 +88,11 @@ def warped_by(model: GenerativeModel, image: Tensor, latent: str, steps: int = 9
     _, number = space_and_number(latent)
     with torch.no_grad():
         x = as_floats(image[None])
-        z = model.infer(x, noise=None).samples["z_P"]
+        z = model.infer(x, noise=None).samples
         upright = model.undo_perspective(x, z)
-        moved = z.repeat(steps, 1)
-        moved[:, number - 1] += torch.linspace(-reach, reach, steps)
-        return model.transformation.warp(upright.expand(steps, *x.shape[1:]), model.decoder_P(moved)).clamp(0, 1)
+        moved = {name: values.repeat(steps, 1) for name, values in z.items()}
+        moved["z_P"][:, number - 1] += torch.linspace(-reach, reach, steps)
+        return model.transformation.warp(upright.expand(steps, *x.shape[1:]), model.gamma(moved)).clamp(0, 1)
 
 
 def traversals(model: GenerativeModel, image: Tensor, title: str, steps: int = 9, reach: float = 2.5) -> Figure:
