@@ -8,6 +8,7 @@ from vitae.report.figures.images import (
     factor_sheet,
     image_rows,
     reconstructions,
+    swap_grid,
     undone,
 )
 from vitae.report.figures.latents import (
@@ -57,6 +58,7 @@ __all__ = [
     "scores_of",
     "space_and_number",
     "space_knowledge",
+    "swap_grid",
     "traversal",
     "traversals",
     "undone",

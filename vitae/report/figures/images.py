@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from vitae.data.dataset import as_floats
-from vitae.models.base import GenerativeModel
+from vitae.models.base import GenerativeModel, TransformingModel
 from vitae.report.figures.style import BLUE, ORANGE, book_figure, draw_image, hide_frame, subplots
 
 _IMAGE_INCHES = 0.62  # the side of an image in a grid of images
@@ -141,4 +141,24 @@ def undone(models: dict[str, GenerativeModel], images: Tensor) -> Figure:
     rows = [("input", x)]
     for name, model in models.items():
         rows.append((name, model.undo_perspective(x, model.infer(x, noise=None).samples)))
+    return image_rows(rows)
+
+
+@book_figure
+def swap_grid(model: TransformingModel, appearances: Tensor, perspectives: Tensor) -> Figure:
+    """The appearance of each row's image from the perspective of each column's, decoded from posterior means.
+
+    A model that separates the two keeps what an image shows along a row, and how it is seen along a column.
+
+    Args:
+        appearances: uint8, `rows x channels x height x width`.
+        perspectives: uint8, `columns x channels x height x width`.
+    """
+    kept, seen = (as_floats(images) for images in (appearances, perspectives))
+    z_A, z_P = model.infer(kept, noise=None).samples["z_A"], model.infer(seen, noise=None).samples["z_P"]
+    corner = torch.ones_like(seen[:1])
+    rows = [("perspective of", torch.cat([corner, seen]))]
+    for image, code in zip(kept, z_A, strict=True):
+        swapped = model.decode({"z_A": code.expand(len(z_P), -1), "z_P": z_P}).clamp(0, 1)
+        rows.append(("appearance of" if len(rows) == 1 else "", torch.cat([image[None], swapped])))
     return image_rows(rows)

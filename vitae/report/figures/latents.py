@@ -49,13 +49,17 @@ def space_and_number(latent: str) -> tuple[str, int]:
 
 
 def latent_label(latent: str) -> str:
-    """A latent's name in matplotlib's TeX: `z_P1` becomes a z with the subscript P,1."""
+    """A latent's name in matplotlib's TeX: `z_P1` becomes a z with the subscript P,1, and a choice stays `k`."""
+    if not latent[-1].isdigit():
+        return f"${latent}$"
     space, number = space_and_number(latent)
     return f"$z_{{{number}}}$" if space == "z" else f"$z_{{{space[2:]},{number}}}$"
 
 
 def traversal(model: GenerativeModel, image: Tensor, latent: str, steps: int = 9, reach: float = 2.5) -> Tensor:
     """Decoded images as one latent goes from -reach to reach; the others stay at the image's posterior means.
+
+    A categorical latent goes through its first values; where it has fewer than `steps`, white images follow.
 
     Args:
         image: uint8, `channels x height x width`.
@@ -64,12 +68,16 @@ def traversal(model: GenerativeModel, image: Tensor, latent: str, steps: int = 9
     Returns:
         `steps x channels x height x width` in [0, 1].
     """
-    space, number = space_and_number(latent)
+    moving = next(each for each in model.latents if each.name == latent)
+    values = torch.linspace(-reach, reach, steps)[:, None]
+    if moving.categories:
+        values = torch.eye(moving.categories)[:steps]
     with torch.no_grad():
         means = model.infer(as_floats(image[None]), noise=None).samples
-        moved = {name: values.repeat(steps, 1) for name, values in means.items()}
-        moved[space][:, number - 1] = torch.linspace(-reach, reach, steps)
-        return model.decode(moved).clamp(0, 1)
+        moved = {name: codes.repeat(len(values), 1) for name, codes in means.items()}
+        moved[moving.space][:, list(moving.columns)] = values
+        decoded = model.decode(moved).clamp(0, 1)
+    return torch.cat([decoded, decoded.new_ones(steps - len(decoded), *decoded.shape[1:])])
 
 
 def warped_by(model: GenerativeModel, image: Tensor, latent: str, steps: int = 9, reach: float = 2.5) -> Tensor:
@@ -101,7 +109,7 @@ def traversals(model: GenerativeModel, image: Tensor, title: str, steps: int = 9
     Args:
         image: uint8, `channels x height x width`.
     """
-    names = [f"{space}{i + 1}" for space, size in model.spaces.items() for i in range(size)]
+    names = [latent.name for latent in model.latents]
     return image_rows([(latent_label(name), traversal(model, image, name, steps, reach)) for name in names], title)
 
 
