@@ -30,6 +30,20 @@ def test_the_outline_is_the_part_of_the_image_that_the_appearance_encoder_sees(m
     )
 
 
+def test_a_swap_grid_has_the_appearance_of_the_row_from_the_perspective_of_the_column(drawn_images, model, images):
+    drawn = drawn_images(figures.swap_grid(model, images[:1], images))
+    x = images.float() / 255
+    with torch.no_grad():
+        z = model.infer(x, None).samples
+        expected = [model.decode({"z_A": z["z_A"][:1], "z_P": z_P[None]})[0, 0] for z_P in z["z_P"]]
+    columns = 1 + len(images)
+    assert len(drawn) == 2 * columns
+    shown = [*x[:, 0], x[0, 0], *expected]
+    # The corner is white.
+    for image, mean in zip([*drawn[1:columns], *drawn[columns:]], shown, strict=True):
+        np.testing.assert_allclose(image, mean.numpy(), atol=1e-6)
+
+
 def test_undone_shows_the_input_and_each_models_inverse_transformation(drawn_images, model, images):
     figure = figures.undone({"affine": model}, images)
     shown = drawn_images(figure)

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from vitae import build, configure
 from vitae.report import figures
 
 
@@ -31,3 +32,15 @@ def test_an_image_warped_by_its_own_perspective_is_nearly_unchanged(model, image
     assert (row[0] - row[1]).abs().max() > 0.02
     assert figures.latent_label("z_P2") == "$z_{P,2}$"
     assert figures.latent_label("z10") == "$z_{10}$"
+    assert figures.latent_label("k") == "$k$"
+
+
+def test_a_choice_is_traversed_value_by_value(images):
+    model = build(configure("mnist", "archetypes", "smoke", templates=3), tuple(images.shape[1:])).eval()
+    with torch.no_grad():
+        model.templates.pixels.copy_(torch.randn_like(model.templates.pixels))
+        z = model.infer(images[:1].float() / 255, None).samples
+        expected = torch.cat([model.decode({**z, "z_A": choice[None]}) for choice in torch.eye(3)])
+    row = figures.traversal(model, images[0], "k", steps=5)
+    torch.testing.assert_close(row[:3], expected)
+    assert (row[3:] == 1).all()

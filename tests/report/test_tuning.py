@@ -32,12 +32,30 @@ def test_an_undefined_d_star_comes_last_and_ties_go_to_the_better_elbo():
 def test_tries_are_those_of_rows_with_a_d_star_in_the_order_of_the_tables():
     early = example_record("vae", overrides={"validation": True})
     of_c, of_b, other = trial(-1, 0.1, "c-vitae"), trial(-1, 0.1), trial(-1, 0.1, "u-vitae+beta")
-    assert tuning.tries_by_row([early, of_c, other, of_b]) == {"beta-vae": [of_b], "c-vitae": [of_c]}
+    assert tuning.tries_by_row([early, of_c, other, of_b], ["beta-vae", "c-vitae"]) == {
+        "beta-vae": [of_b],
+        "c-vitae": [of_c],
+    }
+
+
+@pytest.mark.parametrize(
+    ("elbos", "taken"),
+    [
+        ({1: -350.0, 2: -301.0, 3: -283.0, 4: -268.0, 5: -266.5, 6: -266.0}, 4),
+        # Five and six were left out: 4 nats for three templates.
+        ({1: -350.0, 2: -301.0, 3: -283.0, 4: -268.0, 7: -264.0}, 4),
+        ({1: -100.0, 2: -90.0, 3: -80.0}, 3),
+        # Worse with one more: the first comparison is after the second template.
+        ({1: -100.0, 2: -90.0, 3: -95.0, 4: -20.0}, 2),
+    ],
+)
+def test_the_elbow_is_where_one_more_template_only_refines(elbos, taken):
+    assert tuning.elbow(elbos) == taken
 
 
 @pytest.mark.parametrize("dataset", [name for name, each in EXPERIMENTS.items() if each.rows])
 def test_every_row_has_equally_many_tries_and_the_declarations_have_what_was_chosen(dataset):
-    tries = tuning.tries_by_row(load_trials(dataset))
+    tries = tuning.tries_by_row(load_trials(dataset), EXPERIMENTS[dataset].rows)
     assert len({len(each) for each in tries.values()}) <= 1
     for row, each in tries.items():
         stated = tuning.chosen(each)["configuration"]

@@ -4,8 +4,10 @@ Each row gets equally many tries on a validation split of the training images. O
 of the row's tries, the one with the highest D* of posterior draws is chosen. A try whose D* is undefined comes last.
 """
 
+import itertools
 import math
 from collections import defaultdict
+from collections.abc import Collection, Mapping
 
 from vitae.experiments.declaration import ROWS
 from vitae.report.statistics import value
@@ -18,12 +20,12 @@ NATS = 10.0
 SHARED = ("epochs", "samples", "validation")
 
 
-def tries_by_row(trials: list[dict]) -> dict[str, list[dict]]:
-    """Row -> its tries, of those that belong to the equal tuning: watched trainings of rows of a table."""
+def tries_by_row(trials: list[dict], rows: Collection[str]) -> dict[str, list[dict]]:
+    """Row -> its tries, of those that belong to the equal tuning: watched trainings of some rows, those of a table."""
     found = defaultdict(list)
     for trial in trials:
         model = trial["configuration"]["model"]
-        if model in ROWS and "d_star" in trial["scores"]:
+        if model in rows and "d_star" in trial["scores"]:
             found[model].append(trial)
     return {row: found[row] for row in ROWS if row in found}
 
@@ -47,3 +49,25 @@ def chosen(trials: list[dict]) -> dict:
         return (-1.0 if math.isnan(d_star) else d_star), value(trial, "test_elbo")
 
     return max(eligible(trials), key=quality)
+
+
+# The gain of one more template, as a fraction of the mean gain of those so far, below which it only refines.
+_NEW = 0.2
+
+
+def elbow(elbos: Mapping[int, float]) -> int:
+    """The number of templates that the rule takes: one more gains less than a fifth of the mean gain of those so far.
+
+    Where numbers of templates were left out, the gain between two is shared by those between them. If every template
+    gains more than that, the largest number is taken.
+
+    Args:
+        elbos: number of templates -> ELBO in nats, from one template on.
+    """
+    counts = sorted(elbos)
+    first = counts[0]
+    for count, following in itertools.pairwise(counts):
+        gain = (elbos[following] - elbos[count]) / (following - count)
+        if count > first and gain < _NEW * (elbos[count] - elbos[first]) / (count - first):
+            return count
+    return counts[-1]
