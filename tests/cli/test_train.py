@@ -3,8 +3,10 @@
 import json
 
 import pytest
+from example_record import example_record
 
 from vitae.cli.main import main
+from vitae.cli.train import description
 from vitae.experiments.configuration import settings
 from vitae.experiments.declaration import EXPERIMENTS, ROWS
 from vitae.models.architectures import ARCHITECTURES
@@ -37,6 +39,14 @@ def test_train_evaluate_and_table_print_the_same_numbers(capsys):
     assert f"VAE,1,{scores['train_elbo']['mean']:.1f}" in table.out
     assert "poster" not in table.out, "only profile full is compared with the poster"
     assert "K = 16" in table.err
+
+
+def test_dead_templates_are_said():
+    record = example_record("archetypes")
+    record["scores"] |= {"template_use": [0.5, 0.49, 0.01], "templates_living": 2}
+    assert "1 of 3 templates are dead: try fewer, with --templates" in description(record)
+    record["scores"]["templates_living"] = 3
+    assert "dead" not in description(record)
 
 
 def test_one_command_trains_several_rows(capsys):

@@ -132,6 +132,12 @@ def test_a_choice_among_templates_is_one_latent(trained):
     }
     assert scores["d_star_importance"]["draws"]["latents"][0] == pytest.approx([1, 0, 0, 0, 0])
     assert scores["d_star"] == scores["d_star_spaces"] == scores["accuracy"] == 1
+    use = np.bincount(test.factors[:, 0].astype(int), minlength=3) / len(test.factors)
+    assert scores_of(archetypes, ["templates"]) == {"template_use": pytest.approx(use.tolist()), "templates_living": 3}
+    archetypes.means = Codes(parts[0], {"z_A": np.eye(3)[np.r_[0, np.ones(999, int)]], "z_P": parts[1]["z_P"]})
+    # One image of a thousand is less than a tenth of a third, and none is too.
+    assert scores_of(archetypes, ["templates"])["templates_living"] == 1
+    assert scores_of(trained, ["templates"]) == {}
     # Equal codes have no neighbours of their own: chance chooses among them, and the number is guessed.
     assert scores["predictability"]["z_A"]["x"] == pytest.approx(-1 / 11, abs=0.08)
 

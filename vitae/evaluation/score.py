@@ -18,6 +18,7 @@ from vitae.metrics.d_star import averaged, best_split, probe, score_of
 from vitae.metrics.probes import Probe, predictability
 from vitae.metrics.registry import SCORES, Column, Score, register_score
 from vitae.metrics.separability import auc, separability
+from vitae.models.archetypes import Archetypes
 from vitae.models.base import GenerativeModel, TransformingModel
 from vitae.models.likelihoods import Bernoulli
 from vitae.support.errors import InputError, reason, require_known
@@ -339,6 +340,19 @@ def _effects(trained: Trained) -> dict:
     if isinstance(trained.model, TransformingModel):
         entries["effects_of_transformation"] = _as_dicts(effects.perspective_effects(trained.model, images))
     return entries
+
+
+# A template is dead if it is chosen by less than this fraction of its equal share of images.
+_DEAD = 0.1
+
+
+@register_score("templates", needs="model", always=False, column=Column("living templates", "templates_living", 0))
+def _templates(trained: Trained) -> dict:
+    """How often archetypes choose each template, and how many are alive; nothing for other models."""
+    if not isinstance(trained.model, Archetypes):
+        return {}
+    use = trained.means.test["z_A"][:, : trained.model.count].mean(0)
+    return {"template_use": use.tolist(), "templates_living": int((use >= _DEAD / len(use)).sum())}
 
 
 @register_score("round_trip", needs="model", always=False)

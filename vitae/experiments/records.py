@@ -25,6 +25,7 @@ and, where an experiment lists them::
     mig, modularity, sap, factor_vae_score, reconstruction    see `vitae.metrics`, and `likelihood.reconstruction`
     separability             space -> class -> area under the ROC curve; `separability_of_latents`: of each latent alone
     effects                  latent -> scaling, translation, recolouring, see `vitae.evaluation.effects`
+    template_use             how often archetypes choose each template, and templates_living, how many they use
     round_trip               error in pixels and smallest area of the inferred transformations, see `effects.round_trip`
 """
 
