@@ -3,7 +3,7 @@ r"""Archetypes: a VITAE whose appearance is a choice among K learned templates.
 Generative model: k ~ Categorical(1/K), z_P ~ N(0, I); gamma = decoder_P(z_P, k); x = T_gamma(template_k). For data
 richer than K pictures a template is drawn by a decoder of (k, z_A), with few continuous latents z_A ~ N(0, I).
 
-The inference model is q(k | x) q(z_P | x, k), and with continuous latents q(z_A | T_-gamma(x), k) as in C-VITAE. The
+The inference model is q(k | x) q(z_P | x, k), and with continuous latents `q(z_A | T_-gamma(x), k)` as in C-VITAE. The
 sum over k is exact, in the ELBO and in log p(x)::
 
     ELBO = sum_k q(k|x) (E[log p(x | z_A, z_P, k)] - KL(q(z_P|x,k) || p) - KL(q(z_A|x,k) || p)) - KL(q(k|x) || 1/K)
