@@ -171,7 +171,7 @@ class Archetypes(TransformingModel):
     def start_from(self, x: Tensor, seed: int) -> None:
         """Run k-means on images; free templates start at its centres, and q(k | x) is held to its clusters.
 
-        Templates that start at random images, with a free q(k | x), collapse onto few of them.
+        So each template has images of its own before the transformations are learned.
 
         Raises:
             InputError: there are fewer images than templates.

@@ -142,8 +142,8 @@ def capacity(output: Output, *, gamma: float, capacity: float, kl_weight: float 
 def held(output: Output, *, hold: float, kl_weight: float = 1.0) -> Tensor:
     """-ELBO, and the cross-entropy of q(k | x) with the nearest k-means cluster, fading out over KL annealing.
 
-    Until the transformations are learned, the template that fits an image best is one that happens to be near; without
-    the hold most templates lose all images to a few.
+    Until the transformations are learned, the template that fits an image best is one that happens to be near. The hold
+    keeps the choice from following it.
     """
     return elbo(output, kl_weight=kl_weight) + (1 - kl_weight) * hold * output.terms["hold"]
 
