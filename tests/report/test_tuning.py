@@ -22,6 +22,14 @@ def test_the_highest_d_star_near_the_best_elbo_is_chosen():
     assert tuning.changes(close) == {"beta": 2.0}
 
 
+def test_a_try_is_told_by_all_that_was_varied_in_its_row():
+    tries = [
+        {"configuration": configure("mnist", "beta-vae", "full", **changes).as_json()}
+        for changes in ({"validation": True}, {"beta": 8.0})
+    ]
+    assert [tuning.varied(each, tries) for each in tries] == [{"beta": 1.5}, {"beta": 8.0}]
+
+
 def test_an_undefined_d_star_comes_last_and_ties_go_to_the_better_elbo():
     undefined, low = trial(-100.0, None), trial(-105.0, 0.01)
     assert tuning.chosen([undefined, low]) is low

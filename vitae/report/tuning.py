@@ -17,7 +17,7 @@ from vitae.report.statistics import value
 NATS = 10.0
 
 # What the tries of one table share and the rows of the table do not need to.
-SHARED = ("epochs", "samples", "validation")
+SHARED = ("epochs", "samples", "validation", "precision")
 
 
 def tries_by_row(trials: list[dict], rows: Collection[str]) -> dict[str, list[dict]]:
@@ -33,6 +33,13 @@ def tries_by_row(trials: list[dict], rows: Collection[str]) -> dict[str, list[di
 def changes(trial: dict) -> dict:
     """What a try changed, beside what all tries share."""
     return {name: v for name, v in trial["configuration"]["overrides"].items() if name not in SHARED}
+
+
+def varied(trial: dict, trials: list[dict]) -> dict:
+    """What some try of a row changed, with this try's own values: those that it took from the profile too."""
+    stated = trial["configuration"]
+    names = sorted({name for other in trials for name in changes(other)})
+    return {name: stated["strengths"].get(name, stated.get(name)) for name in names}
 
 
 def eligible(trials: list[dict]) -> list[dict]:
