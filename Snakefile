@@ -13,7 +13,7 @@ import os
 import re
 import sys
 
-from vitae.experiments.declaration import EXPERIMENTS, PROFILES
+from vitae.experiments.declaration import EXPERIMENTS, PROFILES, planned_groups
 
 sys.path.insert(0, "book")
 from pages import pages
@@ -55,35 +55,21 @@ def jobs(models):
 
 def scored(dataset, models, changes, count):
     """The flags that say that models of a dataset are trained and scored, for so many seeds or those of --config."""
+    if not count:
+        return []
     seeds, changes = str(config.get("seeds", f"0-{count - 1}")), "".join(
         f"-{setting}={value}" for setting, value in sorted(changes.items())
     )
     return [f"{SCORED}/{dataset}/{each}{changes},seeds={seeds}" for each in jobs(models)]
 
 
-IN_PIPELINE = {name: each for name, each in EXPERIMENTS.items() if each.pipeline}
-ROWS = {name: scored(name, each.rows, {}, each.seeds[PROFILE]) for name, each in IN_PIPELINE.items()}
-VARIANTS = {
-    name: [
-        job
-        for variant in each.variants
-        if variant.seeds.get(PROFILE)
-        for job in scored(name, variant.rows, variant.changes, variant.seeds[PROFILE])
-    ]
-    for name, each in IN_PIPELINE.items()
-}
-# The rows of the sister systems' tables that are not in the poster's.
-SISTERS = {
-    name: scored(name, [row for row in each.sisters if row not in each.rows], {}, each.sister_seeds[PROFILE])
-    for name, each in IN_PIPELINE.items()
-    if each.sisters
-}
-RUNS = {
-    **{f"runs/{name}": jobs for name, jobs in ROWS.items()},
-    **{f"runs/{name}/variants": jobs for name, jobs in VARIANTS.items()},
-    **{f"runs/{name}/sisters": jobs for name, jobs in SISTERS.items()},
-}
-TABLES = [name for name, jobs in ROWS.items() if jobs]
+# What a notebook may need, `runs/DATASET[/variants|/sisters]` -> the flags of its jobs.
+RUNS = {}
+for name, each in EXPERIMENTS.items():
+    for group in planned_groups(name, PROFILE) if each.pipeline else []:
+        need = "/".join(filter(None, ("runs", name, group.part)))
+        RUNS.setdefault(need, []).extend(scored(name, group.rows, group.changes, group.seeds))
+TABLES = [name for name in EXPERIMENTS if f"runs/{name}" in RUNS]
 
 
 NOTEBOOKS = [page.removeprefix("notebooks/") for page in pages() if page.startswith("notebooks/")]
@@ -109,7 +95,7 @@ rule table:
 
 
 rule tabulate:
-    input: lambda wildcards: ROWS[wildcards.dataset]
+    input: lambda wildcards: RUNS[f"runs/{wildcards.dataset}"]
     output: f"build/table-{PROFILE}-{{dataset}}.md"
     params:
         profile=PROFILE,

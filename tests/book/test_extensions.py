@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import pytest
 from docutils import nodes
 
+from vitae import configure
+from vitae.experiments.declaration import EXPERIMENTS
 from vitae.report import claims
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +54,15 @@ def test_pages_lose_unused_scripts_and_icons_only(tmp_path):
     assert (tmp_path / "index.html").read_text().strip() == trimmed
     assert (tmp_path / "search.html").read_text() == search + trimmed
     assert (tmp_path / "_static/styles/theme.css").read_text() == rules.replace('.fa-moon:before{content:"2"}', "")
+
+
+def test_the_table_of_budgets_has_the_steps_that_a_training_takes():
+    (table,) = object.__new__(extension("generated_tables").Budgets).run()
+    rows = [[cell.astext() for cell in row] for row in table.findall(nodes.row)]
+    # 60,000 digits in batches of 256 are 234 whole ones.
+    epochs = configure("mnist", "vae", "full").schedule.epochs
+    assert ["MNIST", str(epochs), "256", f"{234 * epochs:,}"] in rows
+    assert len(rows) == 1 + sum(each.pipeline for each in EXPERIMENTS.values())
 
 
 def test_the_first_page_lists_every_claim_with_its_verdict(monkeypatch):

@@ -28,6 +28,11 @@ def without(key):
         ({**SMALL, "resolution": 64}, "resolution in the declaration of experiment small must be a list, got 64."),
         ({**SMALL, "profiles": {key: {} for key in PROFILES}}, "lacks schedule under profiles.smoke"),
         ({**SMALL, "variants": [{"rows": ["vae"]}]}, "must have changes, rows, seeds"),
+        (
+            {**SMALL, "strengths": {"vea": {}}},
+            "row under strengths in the declaration of experiment small, 'vea'.",
+        ),
+        ({**SMALL, "row_settings": {"vea": {}}}, "under row_settings"),
         ({"like": "celebA"}, "unknown experiment 'celebA'. Did you mean 'celeba'?"),
     ],
 )
@@ -41,6 +46,7 @@ def test_a_bad_declaration_is_refused_in_one_sentence(declaration, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"strengths": {"vae": {"beta": 3.0}}}, "unknown strength of vae in the declaration of small, 'beta'."),
         ({"settings": {"apearance": 3}}, "unknown setting in the declaration of small, 'apearance'. Did you mean"),
         ({"profiles": {key: {"schedule": {"epoch": 1}} for key in PROFILES}}, "Did you mean 'epochs'?"),
         (

@@ -191,7 +191,10 @@ def configure(dataset: str, model: str, profile: str = "quick", seed: int = 0, *
     if "epochs" not in steps:
         raise InputError(f"the declaration of {dataset} lacks epochs in the schedule of profile {profile}.")
     schedule = Schedule(**steps)
-    strengths = {**OBJECTIVES[objective].strengths, **experiment.strengths.get(model, {})}
+    strengths = dict(OBJECTIVES[objective].strengths)
+    for name, value in experiment.strengths.get(model, {}).items():
+        require_known(f"strength of {model} in the declaration of {dataset},", name, strengths)
+        strengths[name] = value
     base = Configuration(
         dataset=dataset, model=model, profile=profile, seed=seed, schedule=schedule, strengths=strengths, **declared
     )

@@ -92,6 +92,23 @@ class Experiment:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Runs that the declarations ask for together.
+
+    Attributes:
+        part: "" for the rows of the experiment's table, else "variants" or "sisters".
+        rows: names of rows.
+        changes: settings that differ from the profile's own.
+        seeds: how many, from 0.
+    """
+
+    part: str
+    rows: tuple[str, ...]
+    changes: dict
+    seeds: int
+
+
+@dataclass(frozen=True)
 class Planned:
     """One run that the declarations ask for.
 
@@ -113,17 +130,23 @@ class Planned:
         return f"{self.row}-seed{self.seed}" + "".join(f"-{k}={v}" for k, v in sorted(self.changes.items()))
 
 
-def planned_runs(dataset: str, profile: str) -> list[Planned]:
-    """All runs that an experiment declares: the rows of its tables, of the sister systems' too, and its variants."""
+def planned_groups(dataset: str, profile: str) -> list[Group]:
+    """What an experiment trains: its table's rows, its variants, and rows that only the sister systems' table has."""
     experiment = EXPERIMENTS.named(dataset)
-    sisters = [row for row in experiment.sisters if row not in experiment.rows]
-    groups = [(experiment.rows, {}, experiment.seeds), (sisters, {}, experiment.sister_seeds)]
-    groups += [(variant.rows, variant.changes, variant.seeds) for variant in experiment.variants]
+    sisters = tuple(row for row in experiment.sisters if row not in experiment.rows)
+    groups = [Group("", experiment.rows, {}, experiment.seeds[profile])]
+    groups += [Group("variants", each.rows, each.changes, each.seeds.get(profile, 0)) for each in experiment.variants]
+    groups += [Group("sisters", sisters, {}, experiment.sister_seeds.get(profile, 0))]
+    return [group for group in groups if group.rows]
+
+
+def planned_runs(dataset: str, profile: str) -> list[Planned]:
+    """The same, run by run."""
     return [
-        Planned(dataset, row, seed, changes)
-        for rows, changes, seeds in groups
-        for row in rows
-        for seed in range(seeds.get(profile, 0))
+        Planned(dataset, row, seed, group.changes)
+        for group in planned_groups(dataset, profile)
+        for row in group.rows
+        for seed in range(group.seeds)
     ]
 
 
@@ -209,6 +232,10 @@ def _read(name: str, declaration: Mapping | str | Path) -> Experiment:
         each if isinstance(each, Variant) else Variant(tuple(each["rows"]), each["changes"], each["seeds"])
         for each in given.get("variants", ())
     )
+    rows = [*ROWS, *given["rows"], *given["sisters"], *(row for each in given["variants"] for row in each.rows)]
+    for key in ("row_settings", "strengths"):
+        for row in given.get(key, {}):
+            require_known(f"row under {key} in {where},", row, rows)
     return Experiment(**{**given, "dataset": given.get("dataset") or name})
 
 

@@ -1,4 +1,4 @@
-"""The directive `{status}`: how each notebook ran, and the versions that the book was built with."""
+"""Tables that pages need not type: `{status}`, how each notebook ran, and `{budgets}`, how long profile full trains."""
 
 import csv
 import json
@@ -10,6 +10,8 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.util.docutils import SphinxDirective
 
+from vitae import configure
+from vitae.experiments.declaration import EXPERIMENTS
 from vitae.support.provenance import commit
 
 # Where Snakemake's `benchmark` writes, relative to the folder of the book.
@@ -42,6 +44,20 @@ class Status(SphinxDirective):
         return [table_of(rows), nodes.paragraph("", f"{machine}{commit()}.")]
 
 
+class Budgets(SphinxDirective):
+    """Epochs, batch and steps of each experiment of the pipeline in profile full."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = [["dataset", "epochs", "batch", "steps"]]
+        for name, each in EXPERIMENTS.items():
+            if each.pipeline:
+                configuration = configure(name, (each.rows or each.sisters)[0], "full")
+                schedule = configuration.schedule
+                steps = configuration.train_size // schedule.batch * schedule.epochs
+                rows.append([each.title, str(schedule.epochs), str(schedule.batch), f"{steps:,}"])
+        return [table_of(rows)]
+
+
 def table_of(rows: list[list[str]]) -> nodes.table:
     """A table, heading first."""
 
@@ -60,5 +76,6 @@ def _outdated(app, env, added, changed, removed) -> list[str]:
 
 def setup(app):
     app.add_directive("status", Status)
+    app.add_directive("budgets", Budgets)
     app.connect("env-get-outdated", _outdated)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
