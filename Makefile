@@ -12,9 +12,11 @@ CORES   ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
 UV     := .uv/bin/uv
 BIN    := .venv/bin
 READY  := .venv/ready
-TIMES  := build/seconds
 # All extras of pyproject.toml.
 EXTRAS := data notebooks book cluster test
+
+# Prints a line for each finished step.
+STEPS := PYTHONPATH=$(abspath book/_snakemake) $(BIN)/snakemake --cores $(CORES) --logger steps --rerun-incomplete
 
 # Where `make full` runs: a worktree of its own, so that edits do not touch it.
 STUDY   ?= build/study
@@ -27,16 +29,15 @@ help:
 $(UV):
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
 	  { echo "vitae needs Python 3.11 or newer, and '$(PYTHON)' is older: try 'make PYTHON=python3.12'." >&2; exit 2; }
-	$(PYTHON) -m venv .uv
-	.uv/bin/pip install --quiet --disable-pip-version-check uv
+	@$(PYTHON) -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv 2> .uv/log || { cat .uv/log >&2; exit 1; }
 
 $(READY): requirements.lock pyproject.toml | $(UV)
-	@mkdir -p $(TIMES)
+	@echo "installing the locked packages into .venv: a minute or two, and some gigabytes"
 	@start=$$(date +%s) && \
 	  $(UV) venv --quiet --clear --python $(PYTHON) .venv && \
 	  VIRTUAL_ENV=.venv $(UV) pip sync --quiet --require-hashes requirements.lock && \
 	  VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable . && \
-	  echo $$(( $$(date +%s) - start )) > $(TIMES)/install
+	  echo "installed in $$(( $$(date +%s) - start )) s"
 	@touch $@
 
 install: $(READY)
@@ -46,8 +47,9 @@ export JUPYTER_PATH := $(abspath .venv/share/jupyter)
 export PATH := $(abspath $(BIN)):$(PATH)
 
 book: $(READY)
-	@$(BIN)/snakemake --cores $(CORES) --quiet host rules reason --rerun-incomplete --config profile=$(PROFILE) -- book
-	@$(BIN)/python book/seconds.py $(PROFILE)
+	@echo "building the book in profile $(PROFILE), $(CORES) steps at a time; logs are in build/logs"
+	@$(STEPS) --config profile=$(PROFILE) -- book
+	@echo "the book: file://$(abspath book/_build/html/index.html)"
 
 # Resumes where it was stopped, and commits nothing: copy book/records from there when you are content.
 full: $(READY)
@@ -58,7 +60,7 @@ full: $(READY)
 pdf: $(READY)
 	@test -x "$${CHROMIUM:-/usr/bin/chromium}" || \
 	  { echo "make pdf prints with Chromium, and $${CHROMIUM:-/usr/bin/chromium} is none: install it, or name one by \$$CHROMIUM." >&2; exit 2; }
-	@$(BIN)/snakemake --cores $(CORES) --quiet host rules reason --rerun-incomplete --config profile=$(PROFILE) -- pdf
+	@$(STEPS) --config profile=$(PROFILE) -- pdf
 	@echo "the book on paper: $(abspath book/_build/vitae.pdf)"
 
 test: $(READY)
@@ -66,8 +68,7 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -n $(CORES) --dist worksteal
 	@# Its own home, so that stored outputs depend on no other run; trained first, since notebooks share runs.
-	@VITAE_HOME=build/nbval $(BIN)/snakemake --cores $(CORES) --quiet host rules reason --rerun-incomplete \
-	  --config profile=smoke -- runs
+	@VITAE_HOME=build/nbval $(STEPS) --config profile=smoke -- runs
 	VITAE_PROFILE=smoke VITAE_HOME=$(abspath build/nbval) $(BIN)/python -m pytest -n $(CORES) --dist loadscope --nbval-lax notebooks
 
 lock: | $(UV)

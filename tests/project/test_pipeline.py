@@ -76,6 +76,34 @@ def test_outside_profile_full_all_models_of_a_dataset_are_one_job(profile):
     assert trained(planned("--cores", "2", "--config", f"profile={profile}", "--", "runs")[0]) == declared(profile)
 
 
+SNAKEFILE = """
+rule book:
+    input: expand("{name}", name=["good", "bad", "last"])
+rule make:
+    output: "{name}"
+    log: "{name}.log"
+    benchmark: "seconds/make {name}"
+    shell: "[ {wildcards.name} != bad ] && touch {output} || {{ echo the reason >&2; exit 1; }}"
+"""
+
+
+def test_each_step_is_a_line_and_a_failed_one_has_its_log(tmp_path):
+    (tmp_path / "Snakefile").write_text(SNAKEFILE)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--keep-going", "--logger", "steps"]
+    there = {**os.environ, "PYTHONPATH": str(ROOT / "book/_snakemake")}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=there)
+    assert done.returncode == 1
+    lines = [re.sub(r"\d+:\d\d", "m:ss", line) for line in done.stderr.splitlines()]
+    failed = [lines.index("the reason"), lines.index("FAILED  make bad. Its whole log: bad.log")]
+    assert failed == sorted(failed)
+    finished = [line for line in lines if "of 3" in line]
+    assert sorted(re.fullmatch(r" +(\d of 3) +m:ss +(make \w+)", line).groups()[1] for line in finished) == [
+        "make good",
+        "make last",
+    ]
+    assert len(lines) == 4
+
+
 def test_scores_depend_on_the_code_of_scores_and_weights_do_not():
     jobs, _ = planned("--cores", "2", "--config", "profile=smoke", "--", "runs")
     for rule, inputs, wildcards in jobs:
