@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from trained_parts import parts_trained_by
 
 from vitae import InputError, configure
 from vitae.experiments.build import build
@@ -25,14 +26,6 @@ def model_of(row, **changes):
 @pytest.fixture
 def images(generator):
     return torch.rand(24, *SHAPE, generator=generator, dtype=torch.float64)
-
-
-def parts_trained_by(loss, model):
-    """The parts of a model for which a loss has a gradient."""
-    names, weights = zip(*model.named_parameters(), strict=True)
-    gradients = torch.autograd.grad(loss, weights, retain_graph=True, allow_unused=True)
-    pairs = zip(names, gradients, strict=True)
-    return {name.partition(".")[0] for name, gradient in pairs if gradient is not None and gradient.abs().max() > 0}
 
 
 class DecoderWithConstant(nn.Module):

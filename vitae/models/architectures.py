@@ -16,6 +16,7 @@ from vitae.models.devae import DeVAE
 from vitae.models.did import DiD
 from vitae.models.factor_vae import FactorVAE
 from vitae.models.likelihoods import LIKELIHOODS
+from vitae.models.mutual_information import IndependentArchetypes, IndependentVITAE
 from vitae.models.networks import NETWORKS, Shape
 from vitae.models.objectives import OBJECTIVES
 from vitae.models.perspective_decoder import PERSPECTIVE_DECODERS, ParameterDecoder
@@ -81,7 +82,7 @@ class Architecture:
         objectives: the objectives that belong to this architecture; empty if the general objectives train it.
         transforms: whether the model has a perspective space and a transformation.
         conditional: whether the posterior of one latent space depends on the draw from another, as in C-VITAE.
-        settings: those of `ModelSettings` that only this architecture reads.
+        settings: those of `ModelSettings` that only this architecture and its relatives read.
     """
 
     build: Builder
@@ -125,7 +126,7 @@ def register_architecture(
 
 def settings_of_others(architecture: str) -> dict[str, str]:
     """The settings that an architecture does not have -> the architecture that they belong to."""
-    others = {name: other for other, each in ARCHITECTURES.items() for name in each.settings}
+    others = {name: other for other, each in reversed(ARCHITECTURES.items()) for name in each.settings}
     return {name: other for name, other in others.items() if name not in ARCHITECTURES.named(architecture).settings}
 
 
@@ -184,13 +185,13 @@ def _vae(settings: ModelSettings, shape: Shape) -> GenerativeModel:
     return VAE(**_single_space(settings, shape))
 
 
-def _vitae(settings: ModelSettings, shape: Shape, conditional: bool) -> GenerativeModel:
+def _vitae(settings: ModelSettings, shape: Shape, conditional: bool, model: type[VITAE] = VITAE) -> GenerativeModel:
     encoder, decoder, size_name = NETWORKS[settings.network]
     likelihood = LIKELIHOODS[settings.likelihood]()
     d_A, d_P = settings.appearance, settings.perspective
     size = {size_name: settings.widths}
     transformation = transformation_named(settings.transform)
-    return VITAE(
+    return model(
         encoder(shape, d_A, **size),
         encoder(shape, d_P, **size),
         decoder(shape, d_A, **size),
@@ -212,19 +213,21 @@ def _c_vitae(settings: ModelSettings, shape: Shape) -> GenerativeModel:
     return _vitae(settings, shape, conditional=True)
 
 
-@register_architecture(
-    "archetypes",
-    objectives=("held",),
-    transforms=True,
-    conditional=True,
-    settings=("templates", "template_latents", "shared_perspective"),
-)
-def _archetypes(settings: ModelSettings, shape: Shape) -> GenerativeModel:
+@register_architecture("c-vitae-mi", objectives=("mi",), transforms=True, conditional=True)
+def _c_vitae_mi(settings: ModelSettings, shape: Shape) -> GenerativeModel:
+    return _vitae(settings, shape, conditional=True, model=IndependentVITAE)
+
+
+_OF_TEMPLATES = ("templates", "template_latents", "shared_perspective")
+
+
+@register_architecture("archetypes", objectives=("held",), transforms=True, conditional=True, settings=_OF_TEMPLATES)
+def _archetypes(settings: ModelSettings, shape: Shape, model: type[Archetypes] = Archetypes) -> GenerativeModel:
     encoder, decoder, size_name = NETWORKS[settings.network]
     size = {size_name: settings.widths}
     count, d_A, d_P = settings.templates, settings.template_latents, settings.perspective
     transformation = transformation_named(settings.transform)
-    return Archetypes(
+    return model(
         _encoder_trunk(settings.network, settings.widths, shape, count),
         encoder(shape, d_P * (1 if settings.shared_perspective else count), **size),
         perspective_decoder(settings, transformation, told=0 if settings.shared_perspective else count),
@@ -238,6 +241,13 @@ def _archetypes(settings: ModelSettings, shape: Shape) -> GenerativeModel:
         appearance=d_A,
         shared=settings.shared_perspective,
     )
+
+
+@register_architecture(
+    "archetypes-mi", objectives=("held-mi",), transforms=True, conditional=True, settings=_OF_TEMPLATES
+)
+def _archetypes_mi(settings: ModelSettings, shape: Shape) -> GenerativeModel:
+    return _archetypes(settings, shape, model=IndependentArchetypes)
 
 
 @register_architecture("factor-vae", objectives=("factor",))

@@ -10,9 +10,10 @@ over the batch, and return the loss to minimise::
               with C = Cov(mu) + mean(diag sigma^2), the covariance of the aggregate posterior
     capacity  reconstruction + gamma |KL - C|, C growing from 0 to capacity   (Burgess et al., 2018)
 
-Four belong to one model each, which computes the terms that they need::
+Others belong to models that compute the terms they need::
 
     held         -ELBO + hold CE(q(k | x), nearest k-means cluster), fading during KL annealing, for archetypes
+    mi           -ELBO + gamma I(z_A; z_P), by a discriminator, plus the discriminator's loss; held-mi is held with it
     factor       -ELBO + gamma TC, TC by a discriminator, plus the discriminator's loss   (Kim & Mnih, 2018)
     decremental  sum_i reconstruction_i + beta_i KL_i over DeVAE's stages
     difference   critic + 10 gradient penalty + generator + sample encoder + difference x contrastive loss of DiD
@@ -146,6 +147,22 @@ def held(output: Output, *, hold: float, kl_weight: float = 1.0) -> Tensor:
     keeps the choice from following it.
     """
     return elbo(output, kl_weight=kl_weight) + (1 - kl_weight) * hold * output.terms["hold"]
+
+
+@register_objective("mi", gamma=(10.0, "weight of the mutual information of z_A and z_P"))
+def mi(output: Output, *, gamma: float, kl_weight: float = 1.0) -> Tensor:
+    """-ELBO + gamma I(z_A; z_P), plus the loss of the discriminator that estimates the mutual information."""
+    return elbo(output, kl_weight=kl_weight) + _mutual_information(output, gamma, kl_weight)
+
+
+@register_objective("held-mi", hold=OBJECTIVES["held"].strengths["hold"], gamma=OBJECTIVES["mi"].strengths["gamma"])
+def held_mi(output: Output, *, hold: float, gamma: float, kl_weight: float = 1.0) -> Tensor:
+    """`held` and the penalty of `mi`."""
+    return held(output, hold=hold, kl_weight=kl_weight) + _mutual_information(output, gamma, kl_weight)
+
+
+def _mutual_information(output: Output, gamma: float, kl_weight: float) -> Tensor:
+    return kl_weight * gamma * output.terms["mutual_information"] + output.terms["discriminator"]
 
 
 @register_objective("factor", gamma=(35.0, "weight of the total correlation"))
