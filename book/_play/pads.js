@@ -53,10 +53,15 @@
     let wanted = null;
     async function use(name) {
       wanted = name;
-      const loaded = await Promise.all([vitae.model(name), vitae.load(`${name}-codes`)]);
-      // The reader may have chosen another model meanwhile.
+      // Another model sees the digit that is shown, so that it is not another one under the same numbers.
+      const loaded = await Promise.all([model ? vitae.modelWithEncoders(name) : vitae.model(name), vitae.load(`${name}-codes`)]);
+      // The reader may have chosen yet another model meanwhile.
       if (wanted !== name) return;
       [model, codes] = loaded;
+      if (shown) {
+        const { zP, zA } = model.infer(shown.image.values);
+        Object.assign(z, { z_P: zP, z_A: zA });
+      }
       showCodes();
       ["z_P", "z_A"].forEach(follow);
       root.dataset.transform = model.transform;

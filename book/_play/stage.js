@@ -31,14 +31,27 @@
   };
 
   // A labelled range input that calls `changed` with its value.
-  function slider(label, { least, most, step = 0.01, value = 0, name, changed }) {
-    const shown = create("output", {}, value.toFixed(2));
+  function slider(label, { least, most, step = 0.01, value = 0, name, digits = 2, changed }) {
+    const shown = create("output", {}, value.toFixed(digits));
     const input = create("input", { type: "range", min: least, max: most, step, value, "aria-label": name });
-    input.addEventListener("input", () => { shown.textContent = Number(input.value).toFixed(2); changed(Number(input.value)); });
+    input.addEventListener("input", () => { shown.textContent = Number(input.value).toFixed(digits); changed(Number(input.value)); });
     const element = create("label", { className: "slider" }, create("span", {}, label), input, shown);
     return {
       element, input,
-      set(number) { input.value = number; shown.textContent = Number(number).toFixed(2); },
+      set(number) { input.value = number; shown.textContent = Number(number).toFixed(digits); },
+    };
+  }
+
+  // A latent's value as a mark on a line from -4 to 4, with a second, hollow mark for where it was.
+  function dial(label, space) {
+    const now = create("i", { className: "now" }), before = create("i", { className: "before" });
+    const element = create("div", { className: `dial ${space}`, "aria-hidden": "true" },
+      create("span", {}, label), create("span", { className: "line" }, before, now));
+    const put = (mark, value) => { mark.style.left = `${50 + 12.5 * Math.min(Math.max(value, -4), 4)}%`; };
+    return {
+      element,
+      set(value, was) { put(now, value); put(before, was); element.classList.remove("empty"); },
+      clear() { element.classList.add("empty"); },
     };
   }
 
@@ -246,7 +259,7 @@
 
   Object.assign(vitae, {
     stage: {
-      COLOURS, create, named, slider, choice, select, button, sharpCanvas, dragging, arrows, pad, paint, picture, paintGrid,
+      COLOURS, create, named, slider, dial, choice, select, button, sharpCanvas, dragging, arrows, pad, paint, picture, paintGrid,
       onceAFrame, faint,
     },
     unpacked: ({ channels, height, width, bytes }) => ({

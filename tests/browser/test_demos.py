@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import rotate
 
 from vitae.data import load
 from vitae.data.dataset import as_floats
@@ -115,6 +116,55 @@ def test_a_drawn_digit_is_straightened(demo, transformation):
     np.testing.assert_allclose(found["undone"]["values"], upright.flatten(), atol=1e-3)
     np.testing.assert_allclose(found["image"]["values"], again.flatten(), atol=1e-3)
     assert page.complaints == []
+
+
+def test_a_turned_drawing_moves_the_latents_and_keeps_those_of_the_drawing_beside_them(demo):
+    page, root = demo("digit")
+    root.locator("canvas.sheet").focus()
+    page.keyboard.press("7")
+    straight = shown(page, "digit")
+    slider = root.get_by_role("slider", name="turn of the drawing in degrees")
+    slider.focus()
+    for _ in range(20):
+        page.keyboard.press("ArrowRight")
+    found = shown(page, "digit")
+    assert found["asDrawn"]["zP"] == straight["zP"]
+    assert found["asDrawn"]["zA"] == straight["zA"]
+    # The same by scipy: 20 degrees clockwise on the sheet, whose y points down.
+    turned = rotate(np.reshape(straight["values"], (28, 28)), -20, reshape=False, order=1)
+    assert np.corrcoef(turned.ravel(), found["values"])[0, 1] > 0.98
+    x = torch.tensor(found["values"], dtype=torch.float32).view(1, 1, 28, 28)
+    with torch.no_grad():
+        z = pretrained("mnist").infer(x, noise=None).samples
+    np.testing.assert_allclose(found["zP"], z["z_P"][0], atol=1e-3)
+    np.testing.assert_allclose(found["zA"], z["z_A"][0], atol=1e-3)
+    # A drawn point lies where the pointer was, although the drawing is turned.
+    page.keyboard.press("Home")
+    drag(page, root.locator("canvas.sheet"), (0.3, 0.3), (0.3, 0.3))
+    assert np.reshape(shown(page, "digit")["values"], (28, 28))[7:10, 7:10].max() > 0.9
+    assert page.complaints == []
+
+
+def test_another_transformation_sees_the_same_digit(demo):
+    page, root = demo("pads")
+    drag(page, root.locator("canvas.pad").nth(1), (0.7, 0.7), (0.72, 0.72))
+    before = shown(page, "pads")
+    root.get_by_role("radio", name="CPAB").check()
+    page.wait_for_selector("[data-demo=pads][data-transform=cpab]")
+    after = shown(page, "pads")
+    x = torch.tensor(before["image"]["values"], dtype=torch.float32).view(1, 1, 28, 28)
+    with torch.no_grad():
+        z = pretrained("mnist-cpab").infer(x, noise=None).samples
+    for space in ("z_P", "z_A"):
+        np.testing.assert_allclose(after[space], z[space][0], atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["digit", "pads"])
+def test_pictures_are_square(demo, name):
+    _, root = demo(name)
+    for picture in root.locator("canvas.picture").all():
+        box = picture.bounding_box()
+        assert box["width"] == pytest.approx(box["height"], abs=1)
 
 
 def test_a_digit_is_drawn_or_chosen_by_keyboard(demo):
