@@ -6,11 +6,10 @@ from pathlib import Path
 import torch
 
 from vitae.data import SOURCES
-from vitae.experiments.declaration import PROFILES
+from vitae.experiments.declaration import MOST_RUNS, PROFILES
 from vitae.support import paths
 from vitae.support.errors import InputError
 
-_MOST_RUNS = 1_000
 _MOST_THREADS = 1_024
 
 
@@ -68,8 +67,8 @@ def seed_list(text: str) -> list[int]:
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise argparse.ArgumentTypeError(f"expected whole numbers such as 0-9 or 0,3,7, got '{text[:40]}'")
         ends = int(first), int(last) if dash else int(first)
-        if ends[1] - ends[0] not in range(_MOST_RUNS):
-            raise argparse.ArgumentTypeError(f"'{part[:40]}' is not one to {_MOST_RUNS:,} seeds in rising order")
+        if ends[1] - ends[0] not in range(MOST_RUNS):
+            raise argparse.ArgumentTypeError(f"'{part[:40]}' is not one to {MOST_RUNS:,} seeds in rising order")
         found += range(ends[0], ends[1] + 1)
     return list(dict.fromkeys(found))
 

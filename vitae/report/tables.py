@@ -8,6 +8,7 @@ from vitae.experiments.declaration import EXPERIMENTS, printed_name
 from vitae.metrics.registry import SCORES, Column
 from vitae.report.statistics import Interval, intervals, leader, models_of, share_gained
 from vitae.support.errors import InputError, require_known
+from vitae.support.markup import Markup, escaped, markdown_table
 
 # A limit of the likelihood above minus this many nats is that of binary images, up to the margin.
 _GREY = 1.0
@@ -59,7 +60,7 @@ def table(records: list[dict], *, poster: dict | None = None, bold: bool = False
         for i, column in enumerate(columns):
             best, not_below = leaders.get(column.name, ("", []))
             mark = "**" if model == best else "*" if model in not_below else ""
-            cells[i] = f"{mark}{cells[i]}{mark}" if cells[i] else ""
+            cells[i] = Markup(f"{mark}{escaped(cells[i])}{mark}") if mark and cells[i] else cells[i]
         row = [printed_name(model), str(seeds), *cells]
         if poster:
             row += [f"{number:g}" for number in poster[model]] if model in poster else [""] * 3
@@ -105,14 +106,16 @@ def _holds_words(rows: list[list[str]], column: int) -> bool:
     return column == 0
 
 
-def as_markdown(rows: list[list[str]]) -> str:
-    """A table as Markdown, with numbers aligned to the right and no line break before an interval."""
-    cells = [
-        [cell.replace("_", r"\_").replace("|", r"\|").replace(" ± ", "\u00a0±\u00a0") for cell in row] for row in rows
-    ]
-    rules = ["---" if _holds_words(rows, i) else "---:" for i in range(len(rows[0]))]
-    lines = [cells[0], rules, *cells[1:]]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def as_markdown(rows: list[list[str]], below: str = "") -> str:
+    """A table as Markdown, with numbers aligned to the right and no line break before an interval.
+
+    Args:
+        rows: text, heading first; only cells that are `Markup` are read as Markdown.
+        below: text that follows the table as a paragraph, for instance its `caption`.
+    """
+    numbers = [i for i in range(len(rows[0])) if not _holds_words(rows, i)]
+    text = markdown_table(rows, right=numbers) + (f"\n\n{escaped(below)}" if below else "")
+    return text.replace(" ± ", "\u00a0±\u00a0")
 
 
 def as_text(rows: list[list[str]]) -> str:
