@@ -5,7 +5,7 @@ import sys
 
 from vitae.cli.options import Parser, add_profile, no_records
 from vitae.experiments.declaration import EXPERIMENTS, PROFILES
-from vitae.experiments.records import load_records
+from vitae.experiments.records import load_records_by_images
 from vitae.report import tables
 from vitae.report.poster import POSTER
 from vitae.support.errors import InputError, require_known
@@ -28,12 +28,16 @@ def parser(prog: str) -> argparse.ArgumentParser:
 
 
 def execute(arguments: argparse.Namespace) -> None:
-    """Print the table, and its caption to standard error."""
+    """Print a table for each set of images, and its caption to standard error."""
     require_known("profile", arguments.profile, PROFILES)
     require_known("dataset", arguments.dataset, EXPERIMENTS)
-    records = load_records(arguments.profile, arguments.dataset)
-    if not records:
+    groups = load_records_by_images(arguments.profile, arguments.dataset)
+    if not groups:
         raise InputError(no_records(arguments.dataset, arguments.profile))
+    if arguments.format == "csv":
+        print(tables.as_csv(tables.numbers(groups)))
+        return
     poster = POSTER.get(arguments.dataset) if arguments.profile == "full" else None
-    print(tables.FORMATS[arguments.format](tables.table(records, poster=poster)))
-    print(tables.caption(records), file=sys.stderr)
+    for number, records in enumerate(groups):
+        print("\n" * bool(number) + tables.FORMATS[arguments.format](tables.table(records, poster=poster)))
+        print(tables.caption(records), file=sys.stderr)

@@ -15,7 +15,7 @@ from vitae.cli.options import (
     word_list,
 )
 from vitae.evaluation.score import LIKELIHOODS, columns_by_name
-from vitae.experiments.configuration import configure, record_path, settings
+from vitae.experiments.configuration import configuration_of, configure, record_path, settings
 from vitae.experiments.declaration import EXPERIMENTS, ROWS
 from vitae.experiments.run import run_together
 from vitae.models.architectures import ARCHITECTURES
@@ -111,7 +111,7 @@ def execute(arguments: argparse.Namespace) -> None:
     for record in records:
         print(description(record) if len(records) == 1 else short_description(record))
     if records:
-        file = record_path(configurations[0])
+        file = record_path(configuration_of(records[0]))
         print(f"record: {file}" if len(records) == 1 else f"records: {file.parent}")
 
 

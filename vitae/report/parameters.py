@@ -1,7 +1,8 @@
-"""Whether the parameters that a notebook was given are its own, and of their type; papermill passes on whatever it gets.
+"""Whether a notebook's parameters are its own, and of their type: papermill passes on whatever it was given.
 
 A notebook declares each parameter once, in the cell tagged `parameters`, as `seed: int = 0  # what it is`, which
-`papermill --help-notebook` prints too. IPython keeps the source of every executed cell, so the declaration is read there.
+`papermill --help-notebook` prints too. IPython keeps the source of every executed cell, and there the declaration is
+read.
 """
 
 import ast
@@ -47,8 +48,7 @@ def check(namespace: dict, **choices: Collection[str]) -> None:
             if name in _RULES:
                 _RULES[name](namespace[name])
     except InputError as error:
-        known = ", ".join(f"{name} ({kind})" for name, kind in declared.items())
-        raise InputError(f"{str(error).rstrip('.')}; this notebook's parameters are {known}.") from None
+        raise InputError(f"{str(error).rstrip('.')} (parameters of this notebook: {', '.join(declared)}).") from None
 
 
 def _cells(sources: Collection[str]) -> Iterator[tuple[str, list[ast.stmt]]]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 
 from vitae.evaluation.score import LIKELIHOODS, columns_by_name
 from vitae.experiments.declaration import EXPERIMENTS, printed_name
@@ -66,6 +67,31 @@ def table(records: list[dict], *, poster: dict | None = None, bold: bool = False
             row += [f"{number:g}" for number in poster[model]] if model in poster else [""] * 3
         rows.append(row)
     return rows
+
+
+def numbers(groups: list[list[dict]]) -> list[list[str]]:
+    """The same for a program: rows of text, heading first, with each number in a cell of its own.
+
+    Columns are named as in records. Of each number there are the mean over seeds, `_half_width` of its 95% interval and
+    `_seeds` for which it is defined; a cell is empty where there is none.
+
+    Args:
+        groups: lists of records, each of one set of images, whose hash is in the column `images`.
+    """
+    columns = columns_of(groups[0][0]["configuration"]["dataset"])
+    rows = [["model", "images", *[f"{c.name}{kind}" for c in columns for kind in ("", "_half_width", "_seeds")]]]
+    for records in groups:
+        by_column = [intervals(records, column.name) for column in columns]
+        for model in models_of(records):
+            found = [by_model.get(model) for by_model in by_column]
+            cells = [(each.mean, each.half_width, each.seeds) if each else ("", "", 0) for each in found]
+            images = {record["data"].get("images", "") for record in records} - {""}
+            rows.append([model, *(images or [""]), *[_plain(number) for each in cells for number in each]])
+    return rows
+
+
+def _plain(number: float | str) -> str:
+    return "" if isinstance(number, float) and math.isnan(number) else str(number)
 
 
 def _cell(records: list[dict], column: Column, interval: Interval | None) -> str:
