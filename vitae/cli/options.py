@@ -14,10 +14,21 @@ _MOST_THREADS = 1_024
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports errors as one sentence, like all others; takes no abbreviated options, so that scripts stay valid."""
+    """Reports errors as one sentence, like all others; takes no abbreviated options, so that scripts stay valid.
 
-    def __init__(self, **settings):
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
+    Args:
+        description: what the command does.
+        examples: of the command, a line each; its help begins with them.
+        settings: of `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, description: str, examples: str, **settings):
+        super().__init__(
+            description=f"{description}\n\nexamples:\n{examples.rstrip()}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            **settings,
+        )
 
     def error(self, message: str):
         raise InputError(f"{message} (see '{self.prog} --help')")

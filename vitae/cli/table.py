@@ -10,17 +10,21 @@ from vitae.report import tables
 from vitae.report.poster import POSTER
 from vitae.support.errors import InputError, require_known
 
-_HELP = """\
-examples:
+_EXAMPLES = """\
   vitae table                                        # MNIST, profile quick
   vitae table --dataset dsprites --profile full      # beside the poster's numbers
-  vitae table --format csv > table.csv
+  vitae table --format csv > table.csv               # for a program: each number in a column of its own
+"""
+_NOTES = """\
+Runs with settings of their own stay out of the table. Runs of other images than the first, for instance of another
+--data-root, get a table of their own. CSV has for each number the mean over seeds, the half-width of its 95% interval
+(empty with one seed) and the number of seeds.
 """
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """The command's options."""
-    table = Parser(prog=prog, description="Print the table of all finished runs of a dataset.", epilog=_HELP)
+    table = Parser("Print the table of all finished runs of a dataset.", _EXAMPLES, prog=prog, epilog=_NOTES)
     add_profile(table)
     table.add_argument("--dataset", default="mnist", help=f"one of: {', '.join(EXPERIMENTS)} (default mnist)")
     table.add_argument("--format", choices=tuple(tables.FORMATS), default="text", help="(default text)")

@@ -22,8 +22,7 @@ from vitae.models.architectures import ARCHITECTURES
 from vitae.models.objectives import OBJECTIVES
 from vitae.report.statistics import value
 
-_HELP = """\
-examples:
+_EXAMPLES = """\
   vitae train mnist --model c-vitae                                     # profile quick, seed 0
   vitae train mnist --model c-vitae --profile full --data-root ~/data   # resumes if it was killed
   vitae train dsprites --model beta-tcvae                               # another dataset
@@ -33,7 +32,8 @@ examples:
   vitae train mnist --model u-vitae+beta-tc --beta 4 --epochs 20        # any architecture with any objective
   vitae train mnist --model c-vitae --transform affine+cpab             # another transformation
   vitae --with my_model.py train mnist --model mymodel                  # a model of your own
-
+"""
+_NOTES = """\
 datasets:  {datasets}
 models:    {models},
            or ARCHITECTURE+OBJECTIVE
@@ -46,13 +46,19 @@ profiles:  smoke (seconds; only proves that it runs), quick (embedded data, minu
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """The command's options; those for settings come from the configuration's own fields."""
-    epilog = _HELP.format(
+    epilog = _NOTES.format(
         datasets=", ".join(EXPERIMENTS),
         models=", ".join(ROWS),
         architectures=", ".join(ARCHITECTURES),
         objectives=", ".join(OBJECTIVES),
     )
-    train = Parser(prog=prog, description="Train and score one run or several, or resume them.", epilog=epilog)
+    train = Parser(
+        "Train and score one run or several, or resume them.",
+        _EXAMPLES,
+        prog=prog,
+        usage=f"{prog} DATASET --model LIST [options]",
+        epilog=epilog,
+    )
     train.add_argument("dataset", help=f"one of: {', '.join(EXPERIMENTS)}")
     train.add_argument(
         "--model",

@@ -179,12 +179,13 @@ def demonstration(name: str, still):
     return HTML(f'<div class="demo" data-demo="{name}"><div class="still">{still.data}</div></div>')
 
 
-def write_figure(figure: Figure, path: Path) -> None:
+def write_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure atomically, as PNG or SVG by its extension; without dates, so equal figures give equal files.
 
     Raises:
         InputError: the extension is another one, or the folder cannot be written.
     """
+    path = Path(path)
     extension = image_format(path)
     picture = io.BytesIO()
     with plt.style.context(STYLE):
