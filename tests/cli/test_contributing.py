@@ -44,7 +44,12 @@ print(json.dumps(results))
 
 
 def python(folder, *arguments):
-    environment = {**os.environ, "VITAE_HOME": str(folder), "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+    environment = {
+        **os.environ,
+        "VITAE_HOME": str(folder),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",
+    }
     command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
