@@ -40,8 +40,8 @@ def execute(arguments: argparse.Namespace) -> None:
         raise InputError(no_records(arguments.dataset, arguments.profile))
     if arguments.format == "csv":
         print(tables.as_csv(tables.numbers(groups)))
-        return
     poster = POSTER.get(arguments.dataset) if arguments.profile == "full" else None
     for number, records in enumerate(groups):
-        print("\n" * bool(number) + tables.FORMATS[arguments.format](tables.table(records, poster=poster)))
+        if arguments.format != "csv":
+            print("\n" * bool(number) + tables.FORMATS[arguments.format](tables.table(records, poster=poster)))
         print(tables.caption(records), file=sys.stderr)
