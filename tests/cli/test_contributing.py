@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-TEXT = (Path(__file__).resolve().parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[2]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^```python\n# (\w+\.py)\n(.+?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL))
 COMMAND = re.search(r"^```sh\n(vitae --with .+?)^```$", TEXT, flags=re.MULTILINE | re.DOTALL)[1].replace("\\\n", "")
 
@@ -43,7 +44,12 @@ print(json.dumps(results))
 
 
 def python(folder, *arguments):
-    environment = {**os.environ, "VITAE_HOME": str(folder), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(folder)}
+    environment = {
+        **os.environ,
+        "VITAE_HOME": str(folder),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",
+    }
     command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
@@ -77,8 +83,12 @@ def test_the_table_has_the_titles_and_columns_of_the_declaration(folder):
     )
     assert trained == 0, message
     header, row = table.splitlines()
-    assert header == "model,seeds,test ELBO,MIG,active latents"
-    assert row.startswith("Linear VITAE,1,")
+    names = [
+        f"{name}{kind}" for name in ("test_elbo", "mig", "active_latents") for kind in ("", "_half_width", "_seeds")
+    ]
+    assert header.split(",") == ["model", "images", *names]
+    assert row.startswith("linear-vitae,")
+    assert all(float(cell) > -1e6 for cell in row.split(",")[2::3]), "numbers, each in a cell of its own"
 
 
 def test_a_new_score_can_be_added_to_an_existing_record(folder):

@@ -79,6 +79,7 @@ def test_the_help_of_a_command_has_examples_of_that_command_only(command, capsys
     examples = re.findall(r"^  vitae (?:--with \S+ )?(\w+)", printed, flags=re.MULTILINE)
     assert examples
     assert set(examples) == {command}
+    assert printed.index("examples:") < printed.index("options:"), "they are seen first"
 
 
 def test_the_general_help_lists_every_command(capsys):

@@ -4,27 +4,66 @@ import shutil
 import pytest
 
 from vitae import InputError, configure, load_model, run, run_together
-from vitae.experiments.configuration import weights_path
-from vitae.experiments.resume import fingerprint
-from vitae.experiments.run import rescore
+from vitae.experiments.configuration import configuration_of, record_path, weights_path
+from vitae.experiments.records import load_records, load_records_by_images, read_record
+from vitae.experiments.resume import fingerprint, for_images
+from vitae.experiments.run import rescore, score_together
 from vitae.experiments.run_data import load_data
 from vitae.training.checkpoint import previous_of
 
 SHAPE = (1, 28, 28)
 
 
-def test_a_record_from_other_images_is_refused(smoke_run, monkeypatch):
-    _, configuration, record = smoke_run
+@pytest.fixture
+def other_data(smoke_run, monkeypatch, tmp_path):
+    """The data of the shared smoke run with one factor changed, which runs then load; the run itself is in a copy."""
+    home, configuration, _ = smoke_run
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("VITAE_HOME", str(tmp_path))
     data = load_data(configuration)
     factors = data.train.factors.copy()
     factors[-1, 0] += 1
     changed = dataclasses.replace(data, train=dataclasses.replace(data.train, factors=factors))
-    assert fingerprint(configuration, data) != fingerprint(configuration, changed)
     monkeypatch.setattr("vitae.experiments.run.load_data", lambda *arguments: changed)
-    with pytest.raises(InputError, match=r"it was trained on other images .* or --restart to replace it"):
-        run(configuration)
-    with pytest.raises(InputError, match="was trained on embedded data, and this is not the same"):
-        rescore(record)
+    return data, changed
+
+
+def test_other_images_get_a_run_of_their_own_beside_the_first(smoke_run, other_data):
+    _, configuration, first = smoke_run
+    data, changed = other_data
+    assert fingerprint(configuration, data) != fingerprint(configuration, changed)
+    assert for_images(configuration, data) == configuration
+    named = for_images(configuration, changed)
+    assert named.run == f"c-vitae-seed0-images={changed.fingerprint[:6]}"
+    with pytest.raises(InputError, match=f"hash {data.fingerprint}; now .*hash {changed.fingerprint}.*{named.run}"):
+        rescore(first)
+    second = run(configuration)
+    assert (second["run"], second["configuration"]) == (named.run, first["configuration"])
+    assert configuration_of(second) == named
+    assert weights_path(named).exists()
+    assert read_record(record_path(named)) == second
+    assert read_record(record_path(configuration)) == first
+    assert run(configuration) == second, "it is found again"
+    assert score_together([configuration])[0]["run"] == named.run
+    assert load_model(configuration, changed).spaces == load_model(configuration, data).spaces
+    assert load_records("smoke", "mnist") == [first]
+    assert [[r["run"] for r in group] for group in load_records_by_images("smoke", "mnist")] == [
+        [first["run"]],
+        [named.run],
+    ]
+
+
+def test_a_restart_with_other_images_leaves_the_first_run(smoke_run, other_data):
+    _, configuration, first = smoke_run
+    run(configuration, restart=True)
+    assert read_record(record_path(configuration)) == first
+
+
+def test_weights_of_other_images_are_not_loaded(smoke_run, other_data):
+    _, configuration, _ = smoke_run
+    record_path(configuration).unlink()
+    with pytest.raises(InputError, match=r"there is no .*-images="):
+        load_model(configuration, other_data[1])
 
 
 def test_the_fingerprint_ignores_settings_of_the_evaluation(smoke_run):

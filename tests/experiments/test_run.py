@@ -27,6 +27,7 @@ def test_a_record_states_configuration_data_environment_and_scores(smoke_run):
         "train": 400,
         "evaluated": 200,
         "evaluated_on": "test",
+        "images": load_data(configuration).fingerprint,
     }
     assert record["parameters"] == build(configuration, SHAPE).parameter_count()
     assert set(record["versions"]) == {"python", "torch", "numpy", "scikit-learn"}

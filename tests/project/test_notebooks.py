@@ -1,4 +1,5 @@
 import ast
+import re
 from pathlib import Path
 
 import nbformat
@@ -45,10 +46,11 @@ def test_only_tagged_cells_have_stored_outputs(notebook):
 def test_every_parameter_is_a_literal_with_a_comment_for_papermill(path, notebook):
     (parameters,) = tagged(notebook, "parameters")
     names = []
-    for statement in ast.parse(parameters.source).body:
-        ast.literal_eval(statement.value)
-        names.append(statement.targets[0].id)
     described = papermill.inspect_notebook(path)
+    for statement in ast.parse(parameters.source).body:
+        name, kind = statement.target.id, type(ast.literal_eval(statement.value)).__name__
+        assert kind == statement.annotation.id == described[name]["inferred_type_name"]
+        names.append(name)
     assert list(described) == names
     assert "profile" in names
     for name in names:
@@ -60,6 +62,37 @@ def test_every_page_and_notebook_is_in_the_table_of_contents():
     listed = {contents["root"]} | {chapter["file"] for part in contents["parts"] for chapter in part["chapters"]}
     pages = {path.stem for path in (ROOT / "book").glob("*.md")} | {f"notebooks/{path.stem}" for path in NOTEBOOKS}
     assert listed == pages
+
+
+# Text that may come from a user's files: of a folder, a record, or what was registered.
+USERS_TEXT = re.compile(
+    r"\.(location|licence|citation|title)\b|\[.(location|title).\]|\b(names|titles)\[|caption\(|basis"
+)
+ESCAPING = ("escaped", "tables.as_markdown")
+
+
+def parts(node):
+    """A node and what is in it, except for the arguments of functions that escape them."""
+    yield node
+    if not (isinstance(node, ast.Call) and ast.unparse(node.func) in ESCAPING):
+        for child in ast.iter_child_nodes(node):
+            yield from parts(child)
+
+
+def test_users_text_in_markdown_is_escaped(notebook):
+    for cell in notebook.cells:
+        for call in ast.walk(ast.parse(cell.source if cell.cell_type == "code" else "")):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "Markdown":
+                written = [each.value for each in parts(call) if isinstance(each, ast.FormattedValue)]
+                unescaped = [value for value in written if not ast.unparse(value).startswith(ESCAPING)]
+                assert [text for text in map(ast.unparse, unescaped) if USERS_TEXT.search(text)] == []
+
+
+def test_a_notebook_says_first_how_to_get_its_environment_and_checks_its_parameters(notebook):
+    assert "`make install`" in notebook.cells[0].source
+    assert "`make lab`" in notebook.cells[0].source
+    (number,) = [n for n, cell in enumerate(notebook.cells) if "parameters" in cell.metadata.get("tags", [])]
+    assert "\nparameters.check(globals()" in notebook.cells[number + 1].source
 
 
 def test_no_cell_makes_an_output_that_is_not_shown(notebook):

@@ -75,6 +75,24 @@ def test_all_formats_have_the_same_cells():
     assert len(markdown) == 4
 
 
+def test_for_a_program_each_number_has_a_cell_of_its_own():
+    first = [record("vae", 0, elbo=-100.0), record("vae", 1, elbo=-102.0), record("c-vitae")]
+    second = [record("vae", 0, elbo=-99.5)]
+    second[0]["data"]["images"] = "5cf4cb0000000000"
+    rows = list(csv.DictReader(tables.as_csv(tables.numbers([first, second])).splitlines()))
+    assert [(row["model"], row["images"]) for row in rows] == [
+        ("vae", ""),
+        ("c-vitae", ""),
+        ("vae", "5cf4cb0000000000"),
+    ]
+    several, _, single = rows
+    assert float(several["test_elbo"]) == -101.0
+    assert float(several["test_elbo_half_width"]) == pytest.approx(12.706, abs=1e-3)
+    assert several["test_elbo_seeds"] == "2"
+    assert (single["test_elbo"], single["test_elbo_half_width"], single["test_elbo_seeds"]) == ("-99.5", "", "1")
+    assert (several["d_star"], several["d_star_seeds"]) == ("", "0")
+
+
 def test_the_best_is_bold_and_those_not_significantly_below_are_in_italics():
     near = [0.75, 0.62, 0.71, 0.68]
     records = [record("c-vitae", seed, d=0.7 + 0.01 * seed) for seed in range(4)]

@@ -158,6 +158,19 @@ def test_the_default_fingerprint_covers_every_argument(change, checkpoint):
         train(initial_model(), RandomImages(), **{**arguments, **change})
 
 
+def my_loss(output, *, weight, kl_weight=1.0):
+    return OBJECTIVES["beta"].loss(output, beta=weight, kl_weight=kl_weight)
+
+
+def test_an_objective_may_be_a_function(checkpoint):
+    """Which trains as the registered one does, and has a checkpoint of its own name."""
+    own, registered = initial_model(), initial_model()
+    progress = train(own, RandomImages(), my_loss, {"weight": 2.0}, SCHEDULE, seed=0, checkpoint=checkpoint)
+    assert progress.losses == train(registered, RandomImages(), "beta", {"beta": 2.0}, SCHEDULE, seed=0).losses
+    assert equal(own.state_dict(), registered.state_dict())
+    assert "my_loss" in read_metadata(checkpoint)["run"]["fingerprint"]
+
+
 def test_a_damaged_checkpoint_never_replaces_the_previous_one(checkpoint, tmp_path, checkpoint_at_every_collection):
     expected, _ = trained(checkpoint=checkpoint)
     checkpoint.write_bytes(b"cut short")

@@ -20,8 +20,7 @@ _RECORDS = {
     "scores": "scores.json",
 }
 
-_HELP = """\
-examples:
+_EXAMPLES = """\
   vitae bench transforms --against-libcpab   # needs 'pip install libcpab==0.1.3'
   vitae bench train
   vitae bench data --data-root ~/data
@@ -30,7 +29,7 @@ examples:
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """The command's options."""
-    bench = Parser(prog=prog, description="Measure how fast and how exact this is on this machine.", epilog=_HELP)
+    bench = Parser("Measure how fast and how exact this is on this machine.", _EXAMPLES, prog=prog)
     bench.add_argument("subject", nargs="?", default="transforms", help=f"{', '.join(_RECORDS)} (default transforms)")
     bench.add_argument("--against-libcpab", action="store_true", help="transforms: libcpab 0.1.3 in the same process")
     bench.add_argument("--repeats", type=int, help="runs for a median, or seeds (default 5, transforms 7)")

@@ -16,8 +16,7 @@ _DESCRIBED = 20  # with more factors, only their names are printed
 _PREVIEW = 64
 _TRAVERSAL_STEPS = 10
 
-_HELP = """\
-examples:
+_EXAMPLES = """\
   vitae data                                        # all datasets, and what is present where
   vitae data celeba --preview faces.png --traversal factors.png
   vitae data smpl --resolution 128x64 --export bodies
@@ -27,9 +26,7 @@ examples:
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """The command's options."""
-    data = Parser(
-        prog=prog, description="List the datasets, and what is present where; draw and export them.", epilog=_HELP
-    )
+    data = Parser("List the datasets, and what is present where; draw and export them.", _EXAMPLES, prog=prog)
     data.add_argument("dataset", nargs="?", help=f"one of: {', '.join(DATASETS)}; all if left out")
     data.add_argument("--preview", type=Path, metavar="FILE", help="draw a contact sheet of 64 training images")
     data.add_argument(

@@ -14,22 +14,22 @@ from vitae.metrics.registry import SCORES
 from vitae.support import paths
 from vitae.support.errors import InputError, require_known
 
-_HELP = """\
-examples:
+_EXAMPLES = """\
   vitae evaluate c-vitae-seed0                            # print the scores, computed again
   vitae evaluate c-vitae-seed0 --samples 1000             # with more samples for log p(x)
   vitae evaluate c-vitae-seed0 --scores mig,sap --write   # add two scores to its record
   vitae evaluate vae-seed0 c-vitae-seed0 --write          # write both records again
   vitae --with my_score.py evaluate c-vitae-seed0 --scores myscore --write
-
+"""
+_NOTES = """\
 scores: {scores}
 """
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """The command's options."""
-    epilog = _HELP.format(scores=", ".join(SCORES))
-    evaluate = Parser(prog=prog, description="Score finished runs again, from their weights.", epilog=epilog)
+    epilog = _NOTES.format(scores=", ".join(SCORES))
+    evaluate = Parser("Score finished runs again, from their weights.", _EXAMPLES, prog=prog, epilog=epilog)
     evaluate.add_argument(
         "runs", nargs="+", metavar="RUN", help="a record's path, or a run's name such as c-vitae-seed0"
     )

@@ -6,19 +6,29 @@ from pathlib import Path
 import torch
 
 from vitae.data import SOURCES
-from vitae.experiments.declaration import PROFILES
+from vitae.experiments.declaration import MOST_RUNS, PROFILES
 from vitae.support import paths
 from vitae.support.errors import InputError
 
-_MOST_RUNS = 1_000
 _MOST_THREADS = 1_024
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports errors as one sentence, like all others; takes no abbreviated options, so that scripts stay valid."""
+    """Reports errors as one sentence, like all others; takes no abbreviated options, so that scripts stay valid.
 
-    def __init__(self, **settings):
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
+    Args:
+        description: what the command does.
+        examples: of the command, a line each; its help begins with them.
+        settings: of `argparse.ArgumentParser`.
+    """
+
+    def __init__(self, description: str, examples: str, **settings):
+        super().__init__(
+            description=f"{description}\n\nexamples:\n{examples.rstrip()}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+            **settings,
+        )
 
     def error(self, message: str):
         raise InputError(f"{message} (see '{self.prog} --help')")
@@ -68,8 +78,8 @@ def seed_list(text: str) -> list[int]:
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise argparse.ArgumentTypeError(f"expected whole numbers such as 0-9 or 0,3,7, got '{text[:40]}'")
         ends = int(first), int(last) if dash else int(first)
-        if ends[1] - ends[0] not in range(_MOST_RUNS):
-            raise argparse.ArgumentTypeError(f"'{part[:40]}' is not one to {_MOST_RUNS:,} seeds in rising order")
+        if ends[1] - ends[0] not in range(MOST_RUNS):
+            raise argparse.ArgumentTypeError(f"'{part[:40]}' is not one to {MOST_RUNS:,} seeds in rising order")
         found += range(ends[0], ends[1] + 1)
     return list(dict.fromkeys(found))
 

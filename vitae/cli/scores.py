@@ -14,7 +14,17 @@ from vitae.report import tables
 from vitae.support.errors import InputError, require_known
 from vitae.support.files import image_format, read_arrays, require_writable, write_text
 
-_HELP = """\
+_EXAMPLES = """\
+  vitae scores codes.npz                                                # DCI, MIG, SAP and the others
+  vitae scores codes.npz --figure matrices.png --output scores.json     # the matrices behind them, and all numbers
+  vitae scores codes.npz --spaces z_A=2,z_P=3                           # what each latent space knows
+  vitae scores codes.npz --names shape,scale,x --continuous x --fast    # a first look, in seconds
+
+The file is written in Python, for instance with the codes of any encoder:
+  codes = vitae.codes_of(encoder, dataset)
+  numpy.savez("codes.npz", codes=codes, factors=dataset.factors, names=dataset.names)
+"""
+_NOTES = """\
 The file is what numpy's savez writes:
   codes     points x codes, for instance the posterior means of your encoder
   factors   points x factors, numbers; text becomes numbers by np.unique(labels, return_inverse=True)[1]
@@ -22,17 +32,12 @@ The file is what numpy's savez writes:
   test_codes, test_factors   to test on; without them a third of the points is kept for it, 5,000 at most
 
 The full protocol wants 10,000 points to learn from and 5,000 to test on; with fewer the result says so.
-
-in Python:
-  numpy.savez("codes.npz", codes=vitae.codes_of(encoder, dataset), factors=dataset.factors, names=dataset.names)
-then:
-  vitae scores codes.npz --spaces z_A=2,z_P=3 --figure matrices.png --output scores.json
 """
 
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """The command's options."""
-    scores = Parser(prog=prog, description="Score codes of your own by DCI, MIG, SAP and all the others.", epilog=_HELP)
+    scores = Parser("Score codes of your own by DCI, MIG, SAP and all the others.", _EXAMPLES, prog=prog, epilog=_NOTES)
     scores.add_argument("file", type=Path, metavar="CODES.npz", help="arrays codes and factors, and more; see below")
     scores.add_argument("--names", type=word_list, metavar="LIST", help="of the factors: shape,scale,x")
     scores.add_argument(

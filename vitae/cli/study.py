@@ -17,13 +17,13 @@ from vitae.support import paths
 from vitae.support.devices import pick_device
 from vitae.support.errors import InputError, require_known, require_number
 
-_HELP = """\
-examples:
+_EXAMPLES = """\
   vitae study --profile full --list                  # what is done, what is left, and how long that takes
   vitae study --profile full --workers 2             # all of it, two runs at a time, slowest rows first
   vitae study mnist smpl --profile full              # these first, and no others
   vitae study --profile full --device cuda           # all seeds of a row as one batch on the GPU
-
+"""
+_NOTES = """\
 Stop it whenever you like: the same command goes on from the last checkpoints. Runs that have a record are left alone.
 Each worker is one process with one thread. Logs are beside the weights, in runs/PROFILE/DATASET.
 """
@@ -32,7 +32,7 @@ Each worker is one process with one thread. Logs are beside the weights, in runs
 def parser(prog: str) -> argparse.ArgumentParser:
     """The command's options."""
     study = Parser(
-        prog=prog, description="Train and score every run that the experiments declare, or resume.", epilog=_HELP
+        "Train and score every run that the experiments declare, or resume.", _EXAMPLES, prog=prog, epilog=_NOTES
     )
     study.add_argument("datasets", nargs="*", help="experiments, in this order (default: all that need no own images)")
     add_profile(study)

@@ -15,15 +15,14 @@ from vitae.cli.options import (
     word_list,
 )
 from vitae.evaluation.score import LIKELIHOODS, columns_by_name
-from vitae.experiments.configuration import configure, record_path, settings
+from vitae.experiments.configuration import configuration_of, configure, record_path, settings
 from vitae.experiments.declaration import EXPERIMENTS, ROWS
 from vitae.experiments.run import run_together
 from vitae.models.architectures import ARCHITECTURES
 from vitae.models.objectives import OBJECTIVES
 from vitae.report.statistics import value
 
-_HELP = """\
-examples:
+_EXAMPLES = """\
   vitae train mnist --model c-vitae                                     # profile quick, seed 0
   vitae train mnist --model c-vitae --profile full --data-root ~/data   # resumes if it was killed
   vitae train dsprites --model beta-tcvae                               # another dataset
@@ -33,7 +32,8 @@ examples:
   vitae train mnist --model u-vitae+beta-tc --beta 4 --epochs 20        # any architecture with any objective
   vitae train mnist --model c-vitae --transform affine+cpab             # another transformation
   vitae --with my_model.py train mnist --model mymodel                  # a model of your own
-
+"""
+_NOTES = """\
 datasets:  {datasets}
 models:    {models},
            or ARCHITECTURE+OBJECTIVE
@@ -46,13 +46,19 @@ profiles:  smoke (seconds; only proves that it runs), quick (embedded data, minu
 
 def parser(prog: str) -> argparse.ArgumentParser:
     """The command's options; those for settings come from the configuration's own fields."""
-    epilog = _HELP.format(
+    epilog = _NOTES.format(
         datasets=", ".join(EXPERIMENTS),
         models=", ".join(ROWS),
         architectures=", ".join(ARCHITECTURES),
         objectives=", ".join(OBJECTIVES),
     )
-    train = Parser(prog=prog, description="Train and score one run or several, or resume them.", epilog=epilog)
+    train = Parser(
+        "Train and score one run or several, or resume them.",
+        _EXAMPLES,
+        prog=prog,
+        usage=f"{prog} DATASET --model LIST [options]",
+        epilog=epilog,
+    )
     train.add_argument("dataset", help=f"one of: {', '.join(EXPERIMENTS)}")
     train.add_argument(
         "--model",
@@ -111,7 +117,7 @@ def execute(arguments: argparse.Namespace) -> None:
     for record in records:
         print(description(record) if len(records) == 1 else short_description(record))
     if records:
-        file = record_path(configurations[0])
+        file = record_path(configuration_of(records[0]))
         print(f"record: {file}" if len(records) == 1 else f"records: {file.parent}")
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vitae.support.errors import InputError, require_known
+from vitae.support.markup import markdown_table
 from vitae.support.randomness import generator
 
 _HASH_BLOCK = 10_000  # images copied to the CPU at a time
@@ -141,15 +142,14 @@ class Dataset:
 
     def factor_table(self) -> str:
         """The factors as a Markdown table: name, kind, values or unit."""
-        rows = ["| factor | kind | values |", "|---|---|---|"]
+        rows = [("factor", "kind", "values")]
         for factor in self.about:
             grid = [f"{value:.3g}" if isinstance(value, float) else str(value) for value in factor.values or ()]
             values = "; ".join(grid)
             if len(grid) > _MAX_SHOWN_VALUES:
                 values = f"{len(grid)}: {'; '.join(grid[:_MAX_SHOWN_VALUES])}; ...; {grid[-1]}"
-            cells = "; ".join(filter(None, [values, factor._range(), factor.unit]))
-            rows.append(f"| {factor.name} | {factor.kind} | {cells} |")
-        return "\n".join(rows)
+            rows.append((factor.name, factor.kind, "; ".join(filter(None, [values, factor._range(), factor.unit]))))
+        return markdown_table(rows)
 
     def factor(self, name: str) -> np.ndarray:
         """One column of `factors`, by name; float64, `n`.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vitae.experiments.declaration import EXPERIMENTS, PROFILES, ROWS
+from vitae.experiments.records import OF_IMAGES
 from vitae.models.architectures import (
     ARCHITECTURES,
     ModelSettings,
@@ -66,6 +67,8 @@ class Configuration(ModelSettings):
             images. Settings are tuned in this mode.
         precision: of matrix products in training, see `vitae.support.devices.precision`.
         overrides: the settings that differ from the profile's, by name.
+        images: the first digits of the hash of its images, if the run has them in its name, see `for_images` in
+            `vitae.experiments.resume`. A part of the name, not a setting.
     """
 
     dataset: str
@@ -81,6 +84,7 @@ class Configuration(ModelSettings):
     )
     precision: str = setting("of matrix products in training", "float32", lambda: PRECISIONS)
     overrides: dict[str, typing.Any] = field(default_factory=dict)
+    images: str = ""
 
     def __post_init__(self):
         require_known("dataset", self.dataset, EXPERIMENTS)
@@ -113,15 +117,16 @@ class Configuration(ModelSettings):
 
     @property
     def run(self) -> str:
-        """Name of the run: its model, its seed and what differs from the profile."""
+        """Name of the run: its model, its seed, what differs from the profile, and its images where it names them."""
         changes = "".join(f"-{name}={value}" for name, value in sorted(self.overrides.items()))
-        return f"{self.model}-seed{self.seed}{changes}"
+        return f"{self.model}-seed{self.seed}{changes}" + (f"{OF_IMAGES}{self.images}" if self.images else "")
 
     def as_json(self) -> dict:
         """Plain values, as they stand in a record, without the settings of other architectures."""
         architecture, _ = architecture_and_objective(self.model)
         others = settings_of_others(architecture)
-        stated = {name: value for name, value in dataclasses.asdict(self).items() if name not in others}
+        left_out = {*others, "images"}
+        stated = {name: value for name, value in dataclasses.asdict(self).items() if name not in left_out}
         # numpy's numbers become Python's.
         return json.loads(json.dumps(stated, default=lambda number: number.item()))
 
@@ -239,7 +244,8 @@ def configuration_of(record: dict) -> Configuration:
     try:
         for name in ("widths", "vae_widths"):
             stated[name] = tuple(stated[name])
-        return Configuration(**{**stated, "schedule": Schedule(**stated["schedule"])})
+        _, _, images = record["run"].rpartition(OF_IMAGES) if OF_IMAGES in record["run"] else ("", "", "")
+        return Configuration(**{**stated, "schedule": Schedule(**stated["schedule"]), "images": images})
     except (TypeError, KeyError, AttributeError) as error:
         raise InputError(f"the record of {record['run']} has settings of another version ({error}).") from None
 

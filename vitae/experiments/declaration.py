@@ -16,6 +16,8 @@ from vitae.support.errors import InputError, require_known
 from vitae.support.registry import Registry
 
 PROFILES = ("smoke", "quick", "full")
+# More seeds of a row than this are a typing error.
+MOST_RUNS = 1_000
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """One run, one JSON record.
 
-A record states the configuration, where the data came from and how much there was, versions, device, commit, seconds,
+A record states the configuration, where the data came from, how much there was and, under `images`, the hash of the
+training images (older records lack it), versions, device, commit, seconds,
 the loss of each epoch, under `curves` the KL of each latent and the model's own terms over the training, under
 `held_out` the ELBO of held-out images over it (see `vitae.training.step.Progress`; older records lack both), under
 `convergence` what twice the steps gained (see `vitae.training.convergence`; null where that cannot be told), under
@@ -40,6 +41,9 @@ from vitae.support.errors import InputError
 from vitae.support.files import write_text
 
 SCHEMA = 2
+
+# In the name of a run, what precedes the hash of its images; only where another run had the name before.
+OF_IMAGES = "-images="
 
 _NUMBER = (int, float, type(None))
 _ESTIMATE = {"mean": _NUMBER, "standard_error": _NUMBER}
@@ -144,17 +148,39 @@ def is_superseded(record: dict) -> bool:
 
 
 def load_records(profile: str, dataset: str, models: Collection[str] | None = None, **changes) -> list[dict]:
-    """All records of a profile and dataset, by model and seed.
+    """The records of a profile and dataset, by model and seed, without those named by their images, see `OF_IMAGES`.
 
     Args:
         models: only of these rows.
         changes: settings in which they differ from the profile's own, for instance `transform="cpab"`; no others.
     """
+    return [record for record in _records(profile, dataset, models, changes) if OF_IMAGES not in record["run"]]
+
+
+def load_records_by_images(profile: str, dataset: str) -> list[list[dict]]:
+    """The records of a profile and dataset without changes, a list for each set of images they were trained on."""
+    groups: dict[str, list[dict]] = {}
+    for record in sorted(_records(profile, dataset, None, {}), key=lambda record: OF_IMAGES in record["run"]):
+        groups.setdefault(record["data"].get("images", ""), []).append(record)
+    unknown, plain = groups.pop("", []), [key for key, group in groups.items() if OF_IMAGES not in group[0]["run"]]
+    if unknown and len(plain) == 1:
+        # Older records, and newer ones of the same images.
+        groups[plain[0]] = _in_order(unknown + groups[plain[0]])
+    elif unknown:
+        groups = {"": unknown, **groups}
+    return list(groups.values())
+
+
+def _records(profile: str, dataset: str, models: Collection[str] | None, changes: dict) -> list[dict]:
     found = [read_record(path) for path in sorted((paths.records() / profile / dataset).glob("*.json"))]
     own = [record for record in found if record["configuration"]["overrides"] == changes]
     if models is not None:
         own = [record for record in own if record["configuration"]["model"] in models]
-    return sorted(own, key=lambda record: (record["configuration"]["model"], record["configuration"]["seed"]))
+    return _in_order(own)
+
+
+def _in_order(records: list[dict]) -> list[dict]:
+    return sorted(records, key=lambda record: (record["configuration"]["model"], record["configuration"]["seed"]))
 
 
 def load_trials(dataset: str) -> list[dict]:
@@ -166,6 +192,7 @@ def load_trials(dataset: str) -> list[dict]:
         path.stem: path
         for folder in (paths.committed_records(), paths.records())
         for path in (folder / "full" / dataset).glob("*validation=True*.json")
+        if OF_IMAGES not in path.name
     }
     return [read_record(path) for _, path in sorted(found.items())]
 

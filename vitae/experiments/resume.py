@@ -1,6 +1,7 @@
 """What a run already has: a record, weights, or a checkpoint to resume from."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ from vitae.training.step import Run
 
 # Settings that only evaluation uses, and a name.
 _NOT_TRAINED = ("test_size", "samples", "overrides")
+# Of the hash of images, in names.
+_DIGITS = 6
 
 
 def _trained_settings(stated: dict) -> dict:
@@ -34,22 +37,41 @@ def fingerprint(configuration: Configuration, data: Data) -> str:
     return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:16]
 
 
+def for_images(configuration: Configuration, data: Data) -> Configuration:
+    """The run of these images: with their hash in its name, if the name is that of the same run of other images.
+
+    So one more photograph in a folder, or another data folder, is a run beside the earlier one and not instead of it.
+    """
+    own, settings = fingerprint(configuration, data), _trained_settings(configuration.as_json())
+    for there in (_record_there(configuration), _stated_in(weights_path(configuration))):
+        theirs = there.get("configuration")
+        if isinstance(theirs, dict) and _trained_settings(theirs) == settings:
+            taken = there.get("fingerprint") != own
+            return dataclasses.replace(configuration, images=data.fingerprint[:_DIGITS]) if taken else configuration
+    return configuration
+
+
+def _record_there(configuration: Configuration) -> dict:
+    """The record of that name; empty if there is none, or one that a new run supersedes."""
+    file = record_path(configuration)
+    record = read_record(file) if file.exists() else {}
+    return {} if not record or is_superseded(record) else record
+
+
 def recorded(configuration: Configuration, data: Data) -> dict | None:
     """The record of a run, if there is one that no new run supersedes.
 
     Raises:
         InputError: a record of that name has other settings or other data.
     """
-    file = record_path(configuration)
-    if not file.exists():
-        return None
-    record = read_record(file)
-    if is_superseded(record):
+    record = _record_there(configuration)
+    if not record:
         return None
     if record["fingerprint"] != fingerprint(configuration, data) or record["configuration"] != configuration.as_json():
         raise InputError(
-            f"{file} is the record of another run with this name: {_difference(record, configuration, data)}. Give the "
-            f"same settings and data to read it, or --restart to replace it."
+            f"{record_path(configuration)} is the record of another run with this name: "
+            f"{_difference(record, configuration, data)}. Give the same settings and data to read it, or --restart to "
+            f"replace it."
         )
     return record
 
@@ -60,7 +82,16 @@ def _difference(record: dict, configuration: Configuration, data: Data) -> str:
     for name in sorted(ours):
         if theirs.get(name) != ours[name]:
             return f"its {name} is {theirs.get(name)}, not {ours[name]}"
-    return f"it was trained on other images ({record['data']['source']}, now {data.train.source.kind})"
+    return other_images(record, data)
+
+
+def other_images(record: dict, data: Data) -> str:
+    """How a record's images differ from others, in words: their number, where they are from, or else their hash."""
+    theirs, ours = record["data"], data.train
+    was, now = f"{theirs['train']:,} from {theirs['location']}", f"{len(ours):,} from {ours.source.location}"
+    if was == now:
+        was, now = f"{was}, hash {theirs.get('images', 'unknown')}", f"{now}, hash {data.fingerprint}"
+    return f"it was trained on other images ({was}; now {now})"
 
 
 def is_trained(configuration: Configuration, data: Data) -> bool:
@@ -69,10 +100,15 @@ def is_trained(configuration: Configuration, data: Data) -> bool:
 
 
 def _fingerprint_in(weights: Path) -> str | None:
+    return _stated_in(weights).get("fingerprint")
+
+
+def _stated_in(weights: Path) -> dict:
+    """What is stated beside weights; empty if they are missing or damaged."""
     try:
-        return read_metadata(weights).get("fingerprint")
+        return read_metadata(weights)
     except (FileNotFoundError, InputError):
-        return None
+        return {}
 
 
 def checkpoint_path(configurations: Sequence[Configuration]) -> Path:
@@ -123,17 +159,23 @@ def forget(configurations: Sequence[Configuration]) -> None:
             file.unlink()
 
 
-def load_model(configuration: Configuration, shape: Shape) -> GenerativeModel:
+def load_model(configuration: Configuration, data: Data | Shape) -> GenerativeModel:
     """A finished run's trained model, on the CPU, in evaluation mode.
 
     Args:
-        shape: channels, height and width of the images.
+        data: the run's data, of which it was trained; or only channels, height and width of the images, for a model
+            whatever it was trained on.
 
     Raises:
-        InputError: the run was not trained yet, or its weights belong to other settings.
+        InputError: the run was not trained yet, or its weights belong to other settings or other data.
     """
+    shape = data
+    if isinstance(data, Data):
+        configuration, shape = for_images(configuration, data), data.train.shape
     path = weights_path(configuration)
     tensors, stated = read_weights(path)
+    if isinstance(data, Data) and stated.get("fingerprint") != fingerprint(configuration, data):
+        raise InputError(f"{path} holds weights of other settings or other images: train on these images first.")
     theirs = stated.get("configuration")
     if not isinstance(theirs, dict) or _trained_settings(theirs) != _trained_settings(configuration.as_json()):
         raise InputError(f"{path} holds the weights of another run: train again with --restart.")

@@ -28,9 +28,11 @@ from vitae.experiments.resume import (
     checkpoint_holding,
     checkpoint_path,
     fingerprint,
+    for_images,
     forget,
     is_trained,
     load_model,
+    other_images,
     read_weights,
     recorded,
     remove_finished_checkpoints,
@@ -68,6 +70,7 @@ def run_together(
 ) -> list[dict]:
     """Train and score configurations, or return their records where that is already done.
 
+    A run of other images than the one that has its name gets their hash in its name, see `resume.for_images`.
     Those that differ only in seed, rates and strengths train as one. An interrupted training resumes from its
     checkpoint, a run that has weights is not trained again, and each record is written as soon as its scores are there.
 
@@ -83,7 +86,7 @@ def run_together(
         The records in the order of the configurations, see `vitae.experiments.records`.
 
     Raises:
-        InputError: among others, if a record or checkpoint of that name has other settings or other data.
+        InputError: among others, if a record of that name has other settings, or a checkpoint other settings or data.
         NonFiniteLoss: runs diverged; all others were trained and scored before this is raised.
     """
     where, configurations = pick_device(device), list(configurations)
@@ -97,9 +100,11 @@ def run_together(
     for batch in batches.values():
         try:
             data = last.of(batch[0])
+            own = [for_images(configuration, data) for configuration in batch]
             if restart:
-                forget(batch)
-            records |= _run_batch(batch, data, where, restart, skip_recorded, score, failures)
+                forget(own)
+            found = _run_batch(own, data, where, restart, skip_recorded, score, failures)
+            records |= {asked.run: found[each.run] for asked, each in zip(batch, own, strict=True) if each.run in found}
         except InputError as error:
             if not failures:
                 raise
@@ -263,14 +268,16 @@ def score_together(
     records, last = {}, _LastData(root, source, where)
     for batch in batches.values():
         data = last.of(batch[0])
-        for configuration in batch:
+        own = [for_images(configuration, data) for configuration in batch]
+        for configuration in own:
             require_writable(record_path(configuration))
             if not is_trained(configuration, data):
                 raise InputError(
                     f"there are no weights of {configuration.run} trained on this data ({data.train.source}): train "
                     f"it first, or name its data with --data-root or --source."
                 )
-        records |= {(batch[0].dataset, name): record for name, record in _score_batch(batch, data, where).items()}
+        found = _score_batch(own, data, where)
+        records |= {(asked.dataset, asked.run): found[each.run] for asked, each in zip(batch, own, strict=True)}
     return [records[configuration.dataset, configuration.run] for configuration in configurations]
 
 
@@ -304,6 +311,7 @@ def _record(
             "train": len(data.train),
             "evaluated": len(data.held_out),
             "evaluated_on": data.evaluated_on,
+            "images": data.fingerprint,
         },
         "parameters": trained.model.parameter_count(),
         "together": stated["together"],
@@ -360,8 +368,8 @@ def rescore_together(
         data = last.of(configuration)
         if record["fingerprint"] != fingerprint(configuration, data):
             raise InputError(
-                f"{record['run']} was trained on {record['data']['source']} data, and this is not the same "
-                f"({data.train.source}): name its data with --data-root or --source."
+                f"{record['run']} cannot be scored on this data: {other_images(record, data)}. Name its data with "
+                f"--data-root or --source; a run of these images is {for_images(configuration, data).run}."
             )
         if samples is not None:
             configuration = dataclasses.replace(configuration, samples=samples)

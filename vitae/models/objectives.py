@@ -56,6 +56,15 @@ class Objective:
 OBJECTIVES: Registry[Objective] = Registry("objective")
 
 
+def loss_of(objective: str | Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The loss of a registered objective; a function is a loss already.
+
+    Raises:
+        InputError: there is no objective of that name.
+    """
+    return objective if callable(objective) else OBJECTIVES.named(objective).loss
+
+
 def register_objective(name: str, *, aggregate: bool = False, **strengths: float | tuple[float, str]) -> Callable:
     """Decorator: register a loss `(output, *, kl_weight=1.0, **strengths) -> scalar` as an objective.
 

@@ -2,12 +2,14 @@
 
 import csv
 import io
+import math
 
 from vitae.evaluation.score import LIKELIHOODS, columns_by_name
 from vitae.experiments.declaration import EXPERIMENTS, printed_name
 from vitae.metrics.registry import SCORES, Column
 from vitae.report.statistics import Interval, intervals, leader, models_of, share_gained
 from vitae.support.errors import InputError, require_known
+from vitae.support.markup import Markup, escaped, markdown_table
 
 # A limit of the likelihood above minus this many nats is that of binary images, up to the margin.
 _GREY = 1.0
@@ -59,12 +61,37 @@ def table(records: list[dict], *, poster: dict | None = None, bold: bool = False
         for i, column in enumerate(columns):
             best, not_below = leaders.get(column.name, ("", []))
             mark = "**" if model == best else "*" if model in not_below else ""
-            cells[i] = f"{mark}{cells[i]}{mark}" if cells[i] else ""
+            cells[i] = Markup(f"{mark}{escaped(cells[i])}{mark}") if mark and cells[i] else cells[i]
         row = [printed_name(model), str(seeds), *cells]
         if poster:
             row += [f"{number:g}" for number in poster[model]] if model in poster else [""] * 3
         rows.append(row)
     return rows
+
+
+def numbers(groups: list[list[dict]]) -> list[list[str]]:
+    """The same for a program: rows of text, heading first, with each number in a cell of its own.
+
+    Columns are named as in records. Of each number there are the mean over seeds, `_half_width` of its 95% interval and
+    `_seeds` for which it is defined; a cell is empty where there is none.
+
+    Args:
+        groups: lists of records, each of one set of images, whose hash is in the column `images`.
+    """
+    columns = columns_of(groups[0][0]["configuration"]["dataset"])
+    rows = [["model", "images", *[f"{c.name}{kind}" for c in columns for kind in ("", "_half_width", "_seeds")]]]
+    for records in groups:
+        by_column = [intervals(records, column.name) for column in columns]
+        for model in models_of(records):
+            found = [by_model.get(model) for by_model in by_column]
+            cells = [(each.mean, each.half_width, each.seeds) if each else ("", "", 0) for each in found]
+            images = {record["data"].get("images", "") for record in records} - {""}
+            rows.append([model, *(images or [""]), *[_plain(number) for each in cells for number in each]])
+    return rows
+
+
+def _plain(number: float | str) -> str:
+    return "" if isinstance(number, float) and math.isnan(number) else str(number)
 
 
 def _cell(records: list[dict], column: Column, interval: Interval | None) -> str:
@@ -105,14 +132,16 @@ def _holds_words(rows: list[list[str]], column: int) -> bool:
     return column == 0
 
 
-def as_markdown(rows: list[list[str]]) -> str:
-    """A table as Markdown, with numbers aligned to the right and no line break before an interval."""
-    cells = [
-        [cell.replace("_", r"\_").replace("|", r"\|").replace(" ± ", "\u00a0±\u00a0") for cell in row] for row in rows
-    ]
-    rules = ["---" if _holds_words(rows, i) else "---:" for i in range(len(rows[0]))]
-    lines = [cells[0], rules, *cells[1:]]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def as_markdown(rows: list[list[str]], below: str = "") -> str:
+    """A table as Markdown, with numbers aligned to the right and no line break before an interval.
+
+    Args:
+        rows: text, heading first; only cells that are `Markup` are read as Markdown.
+        below: text that follows the table as a paragraph, for instance its `caption`.
+    """
+    numbers = [i for i in range(len(rows[0])) if not _holds_words(rows, i)]
+    text = markdown_table(rows, right=numbers) + (f"\n\n{escaped(below)}" if below else "")
+    return text.replace(" ± ", "\u00a0±\u00a0")
 
 
 def as_text(rows: list[list[str]]) -> str:

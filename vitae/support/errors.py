@@ -10,6 +10,10 @@ from collections.abc import Callable, Iterable
 class InputError(ValueError):
     """A request that cannot be fulfilled; the message says what is wrong, where, and what to do instead."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython and papermill show: the sentence, not the way through the package to it."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class NotFiniteError(InputError):
     """A number that must be finite is infinite or NaN; in training this means that the run has diverged."""

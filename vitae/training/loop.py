@@ -22,11 +22,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from vitae.data.dataset import as_floats
 from vitae.models.base import GenerativeModel
-from vitae.models.objectives import OBJECTIVES
+from vitae.models.objectives import loss_of
 from vitae.support.devices import PRECISIONS, keep_freed_memory, tf32
 from vitae.support.errors import InputError, require_known
 from vitae.support.files import append_line
@@ -57,7 +58,7 @@ class NonFiniteLoss(InputError):
 def train(
     model: GenerativeModel,
     images: TrainingImages,
-    objective: str,
+    objective: str | Callable[..., Tensor],
     strengths: dict[str, float],
     schedule: Schedule,
     *,
@@ -75,7 +76,9 @@ def train(
         NonFiniteLoss: the loss became infinite or not a number.
         InputError: the checkpoint belongs to other settings, or cannot be read.
     """
-    stated = [objective, strengths, asdict(schedule), seed, len(images)]
+    # A function has no content that could be compared: a checkpoint knows it by its name.
+    name = getattr(objective, "__qualname__", str(objective))
+    stated = [name, strengths, asdict(schedule), seed, len(images)]
     run = Run("run", model, seed, schedule, dict(strengths), fingerprint or json.dumps(stated, sort_keys=True))
     train_together([run], images, objective, checkpoint=checkpoint, label=label)
     if run.progress.diverged is not None:
@@ -86,7 +89,7 @@ def train(
 def train_together(
     runs: Sequence[Run],
     images: TrainingImages,
-    objective: str,
+    objective: str | Callable[..., Tensor],
     *,
     precision: str = "float32",
     checkpoint: Path | None = None,
@@ -101,7 +104,8 @@ def train_together(
     Args:
         runs: of one architecture, their models on one device, their schedules of one length and batch.
         images: uint8 images in shuffled epochs, on the same device.
-        objective: a name from `vitae.models.objectives.OBJECTIVES`.
+        objective: a name from `vitae.models.objectives.OBJECTIVES`, or a loss of your own,
+            `(output, *, kl_weight, **strengths) -> scalar`.
         precision: of matrix products, see `vitae.support.devices.precision`.
         checkpoint: file to resume from and to save to, every 20 seconds and at the end; None saves nothing.
         resume: another checkpoint to start from if that one does not exist; it may hold more runs than these.
@@ -113,7 +117,7 @@ def train_together(
             that cannot be written is only reported.
         KeyboardInterrupt: the process was asked to stop; a checkpoint of the last step was written.
     """
-    require_known("objective", objective, OBJECTIVES)
+    loss_of(objective)
     require_known("precision", precision, PRECISIONS)
     if not runs:
         return

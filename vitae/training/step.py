@@ -7,7 +7,7 @@ model, whose parameters are views of the stacked tensors, and its own part of th
 and weights are the same as if it had trained alone, and so are its numbers, up to rounding.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +18,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from vitae.data.dataset import Shuffled, as_floats
 from vitae.models.base import GenerativeModel, Output
-from vitae.models.objectives import OBJECTIVES, elbo_per_image
+from vitae.models.objectives import elbo_per_image, loss_of
 from vitae.support.devices import precision
 from vitae.support.errors import NotFiniteError
 from vitae.support.randomness import PredrawnNoise, generator
@@ -107,10 +107,12 @@ class RunGroup:
     but not in shape.
     """
 
-    def __init__(self, runs: Sequence[Run], images: TrainingImages, objective: str, precision: str):
+    def __init__(
+        self, runs: Sequence[Run], images: TrainingImages, objective: str | Callable[..., Tensor], precision: str
+    ):
         self.runs = list(runs)
         self.device = next(runs[0].model.parameters()).device
-        self._images, self._loss, self._precision = images, OBJECTIVES[objective].loss, precision
+        self._images, self._loss, self._precision = images, loss_of(objective), precision
         self.batch = min(runs[0].schedule.batch, len(images))
         self.steps_per_epoch = len(images) // self.batch
         self.total_steps = runs[0].schedule.epochs * self.steps_per_epoch

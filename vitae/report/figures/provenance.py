@@ -9,6 +9,7 @@ import html
 import io
 import json
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,15 +93,18 @@ def saved_figure(path: Path):
         drawing, (width, height) = _compact_svg(picture.decode())
         source = f"data:image/svg+xml,{drawing.replace('%', '%25').replace('#', '%23')}"
     work = f"{provenance['seconds']:.0f} s of training and scoring" if provenance["runs"] else "nothing trained"
-    notebook = Path(provenance["notebook"])
-    command = f"papermill {notebook} out.ipynb -p profile {provenance['profile']} -p seed {provenance['seed']}"
+    words = ["papermill", provenance["notebook"], "out.ipynb"]
+    words += ["-p", "profile", provenance["profile"], "-p", "seed", str(provenance["seed"])]
     if models := provenance.get("models"):
-        command += f" -p models '{' '.join(models)}'"
+        words += ["-p", "models", " ".join(models)]
+    command = shlex.join(words)
+    stated = (html.escape(str(provenance[name])) for name in ("notebook", "profile", "seed", "commit"))
+    notebook, profile, seed, made_by = stated
     # Hidden from screen readers, which have just read the same text as the image's alt.
     seen = f'<span class="seen" aria-hidden="true">{html.escape(provenance["alt"])}</span>'
     caption = (
-        f'{seen}<a href="../_sources/{notebook}" download>{notebook}</a> · profile {provenance["profile"]} · '
-        f"seed {provenance['seed']} · commit {provenance['commit']} · {work}"
+        f'{seen}<a href="../_sources/{notebook}" download>{notebook}</a> · profile {profile} · '
+        f"seed {seed} · commit {made_by} · {work}"
         f'<button type="button" class="copy-command" data-command="{html.escape(command)}">copy command</button>'
     )
     return HTML(
@@ -175,12 +179,13 @@ def demonstration(name: str, still):
     return HTML(f'<div class="demo" data-demo="{name}"><div class="still">{still.data}</div></div>')
 
 
-def write_figure(figure: Figure, path: Path) -> None:
+def write_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure atomically, as PNG or SVG by its extension; without dates, so equal figures give equal files.
 
     Raises:
         InputError: the extension is another one, or the folder cannot be written.
     """
+    path = Path(path)
     extension = image_format(path)
     picture = io.BytesIO()
     with plt.style.context(STYLE):
