@@ -56,8 +56,8 @@ def test_the_error_says_which_arrays_are_unusable(arrays, message, tmp_path, err
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--output", "{}"], "is a directory; name a file"),
-        (["--output", "."], "is a directory; name a file"),
+        (["--output", "{}"], "it is a folder; name a file"),
+        (["--output", "."], "it is a folder; name a file"),
         (["--figure", "{}/a.svg", "--output", "{}/a.svg"], "must be different files"),
         (["--output", "{}/codes.npz"], "must be different files"),
         (["--names", "a,a"], "names must be distinct, but a occurs more than once"),
@@ -89,7 +89,7 @@ def test_files_that_are_not_npz_are_refused(tmp_path, error_of):
     assert "cannot read arrays from" in error_of("scores", str(path))
     np.save(tmp_path / "one.npy", np.eye(3))
     assert "holds a single array without a name" in error_of("scores", str(tmp_path / "one.npy"))
-    assert "is a directory" in error_of("scores", str(tmp_path))
+    assert "it is a folder, not a regular file" in error_of("scores", str(tmp_path))
 
 
 def test_the_help_describes_the_file(capsys):
