@@ -60,7 +60,7 @@ def test_an_interrupted_export_leaves_no_manifest(tmp_path, monkeypatch):
     ("arguments", "complaint"),
     [
         (["smpl", "--preview", "x.jpg"], "name a .png or .svg file"),
-        (["smpl", "--preview", "DIR"], "DIR: is a directory"),
+        (["smpl", "--preview", "DIR"], "DIR: it is a folder"),
         (["smpl", "--export", "FILE"], "FILE"),
         (["smpl", "--size", "0", "--preview", "x.png"], "size must be a whole number of 1 or more, got 0"),
         (["smpl", "--resolution", "64", "--preview", "x.png"], "resolution must be HEIGHTxWIDTH in pixels"),

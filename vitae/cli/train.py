@@ -2,8 +2,10 @@
 
 import argparse
 import itertools
+import math
 
 from vitae.cli.options import (
+    MOST_RUNS,
     Parser,
     add_compute,
     add_data,
@@ -21,6 +23,7 @@ from vitae.experiments.run import run_together
 from vitae.models.architectures import ARCHITECTURES
 from vitae.models.objectives import OBJECTIVES
 from vitae.report.statistics import value
+from vitae.support.errors import InputError
 
 _HELP = """\
 examples:
@@ -92,11 +95,15 @@ def execute(arguments: argparse.Namespace) -> None:
     """Train and score, and describe the records."""
     given = {name: getattr(arguments, name) for name in settings()}
     lists = {name: each if isinstance(each, list) else [each] for name, each in given.items()}
+    models, seeds = list(dict.fromkeys(arguments.model)), arguments.seeds or [arguments.seed]
+    count = math.prod(map(len, (models, seeds, *lists.values())))
+    if count > MOST_RUNS:
+        raise InputError(f"this asks for {count:,} runs, and one command starts {MOST_RUNS:,} at most: ask for some.")
     configurations = [
         configure(arguments.dataset, model, arguments.profile, seed, **dict(zip(lists, values, strict=True)))
-        for model in dict.fromkeys(arguments.model)
+        for model in models
         for values in itertools.product(*lists.values())
-        for seed in (arguments.seeds or [arguments.seed])
+        for seed in seeds
     ]
     use_threads(arguments.threads)
     records = run_together(

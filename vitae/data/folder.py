@@ -24,7 +24,7 @@ from vitae.data.collection import (
     split_indices,
 )
 from vitae.data.dataset import Dataset, Factor, Source
-from vitae.support.errors import InputError, printable, reason
+from vitae.support.errors import CONTROL, InputError, printable, reason
 from vitae.support.files import read_text
 
 TABLE = "factors.csv"
@@ -179,7 +179,7 @@ def _read_rows(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         if name in factor_names[:i]:
             raise InputError(f"{table} has two columns named '{name}': rename one.")
     for line, row in lines:
-        if unprintable := next((cell for cell in row if printable(cell) != cell), None):
+        if unprintable := next((cell for cell in row if CONTROL.search(cell)), None):
             raise InputError(
                 f"{table} has control characters in line {line} ({printable(unprintable[:40])}): remove them."
             )

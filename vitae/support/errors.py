@@ -38,14 +38,15 @@ def is_memory_shortage(error: BaseException) -> bool:
     )
 
 
+# Control characters, of which \x1b starts the escape codes of terminals.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_UNPRINTABLE = re.compile(rf"{CONTROL.pattern}|[\ud800-\udfff]")
+
+
 def printable(text: str) -> str:
-    """Text with escapes for what a terminal would obey, and for bytes of file names that are no UTF-8."""
-    # Bytes that are no UTF-8 are lone surrogates in Python's names of files.
+    """Text with escapes for control characters, which a terminal would obey, and for bytes that are no UTF-8."""
+    # Such bytes are lone surrogates in Python's names of files.
     return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", text)
-
-
-# Control characters, of which \x1b starts a terminal's escape codes, but not tabs and line breaks; lone surrogates.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def require_number(name: str, value, smallest: float, *, whole: bool = False, largest: float = 2**62) -> None:

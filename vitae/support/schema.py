@@ -7,16 +7,16 @@ dictionary of any keys; `Nullable`. `schema_of` makes one from a dataclass.
 
 import dataclasses
 import math
-import re
 import types
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from vitae.support.errors import CONTROL
+
 # The largest whole number that settings may have; larger ones overflow what computes with them.
 _LARGEST = 2**62
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,7 @@ def _is_count(value) -> bool:
 
 
 def _is_text(value) -> bool:
-    # Control characters are a terminal's commands.
-    return isinstance(value, str) and not _CONTROL.search(value)
+    return isinstance(value, str) and not CONTROL.search(value)
 
 
 TEXT = Kind("printable text", _is_text)
@@ -153,4 +152,4 @@ def holds_control_characters(value) -> bool:
         return any(map(holds_control_characters, value)) or any(map(holds_control_characters, value.values()))
     if isinstance(value, list):
         return any(map(holds_control_characters, value))
-    return isinstance(value, str) and _CONTROL.search(value) is not None
+    return isinstance(value, str) and CONTROL.search(value) is not None
