@@ -98,3 +98,13 @@ def test_the_help_describes_the_file(capsys):
     printed = capsys.readouterr().out
     for text in ("codes     points x codes", "numpy.savez", "test_codes, test_factors", "10,000 points"):
         assert text in printed
+
+
+def test_classes_that_no_training_point_has_are_said(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    codes, factors = random.normal(size=(60, 2)), random.integers(2, size=(60, 2)).astype(float)
+    test_factors = factors.copy()
+    test_factors[:3, 1] = 2
+    np.savez(tmp_path / "codes.npz", codes=codes, factors=factors, test_codes=codes, test_factors=test_factors)
+    assert main(["scores", str(tmp_path / "codes.npz"), "--fast", "--names", "shape,colour"]) == 0
+    assert "3 test points have classes of colour that no training point has." in capsys.readouterr().err

@@ -122,13 +122,18 @@ def execute(arguments: argparse.Namespace) -> None:
         print(f"record: {file}" if len(records) == 1 else f"records: {file.parent}")
 
 
+def _printed(number: float, digits: int) -> str:
+    """A number with that many decimals; where there is none it says so, as the tables do."""
+    return f"{number:.{digits}f}" if math.isfinite(number) else "undefined"
+
+
 def _numbers(record: dict) -> list[str]:
     """Every number of a record that has a column, apart from likelihoods, as `heading number`."""
     found = []
     for name, column in columns_by_name().items():
         number = record["scores"].get(name)
         if name not in LIKELIHOODS and number is not None:
-            found.append(f"{column.heading} {value(record, name):.{column.digits}f}")
+            found.append(f"{column.heading} {_printed(value(record, name), column.digits)}")
     return found
 
 
@@ -156,7 +161,7 @@ def description(record: dict) -> str:
         *([", ".join(numbers)] if (numbers := _numbers(record)) else []),
     ]
     for space, factors in scores["predictability"].items():
-        known = ", ".join(f"{name} {value(record, f'{space}:{name}'):.2f}" for name in factors)
+        known = ", ".join(f"{name} {_printed(value(record, f'{space}:{name}'), 2)}" for name in factors)
         lines.append(f"from {space}: {known}  (accuracy of classes, R² of the others)")
     if dead := len(scores.get("template_use", ())) - scores.get("templates_living", 0):
         lines.append(f"{dead} of {len(scores['template_use'])} templates are dead: try fewer, with --templates")

@@ -171,6 +171,11 @@ def _read_rows(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise InputError(
             f"{table} is empty: it needs a line of column names, one of them 'file', and one line per image."
         )
+    for line, row in lines:
+        if unprintable := next((cell for cell in row if CONTROL.search(cell)), None):
+            raise InputError(
+                f"{table} has control characters in line {line} ({printable(unprintable[:40])}): remove them."
+            )
     (_, names), *rows = lines
     factor_names = [name.removesuffix(_CLASS_SUFFIX) for name in names]
     for i, name in enumerate(factor_names):
@@ -178,11 +183,6 @@ def _read_rows(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             raise InputError(f"{table} has a column without a name: name it.")
         if name in factor_names[:i]:
             raise InputError(f"{table} has two columns named '{name}': rename one.")
-    for line, row in lines:
-        if unprintable := next((cell for cell in row if CONTROL.search(cell)), None):
-            raise InputError(
-                f"{table} has control characters in line {line} ({printable(unprintable[:40])}): remove them."
-            )
     for line, row in rows:
         if len(row) != len(names):
             raise InputError(f"{table} has {len(row)} cells in line {line}, but {len(names)} columns.")
