@@ -52,7 +52,7 @@ def test_a_record_is_read_as_written_with_null_for_numbers_that_are_not_finite(t
         (lambda path: written(path, losses=[3.0, "x"]), r"has no usable losses\[1\]"),
         (
             lambda path: written(path, device="cpu\x1b]0;title\x07"),
-            "has no usable device, which must be printable text",
+            "no usable device, which must be printable text",
         ),
         (lambda path: written(path, note="\x1b[31m"), "has control characters"),
         (lambda path: written(path, parameters=10**400), "is not a readable record|has no usable parameters"),

@@ -96,7 +96,8 @@ def load_data(
         )
     if unseen := unseen_classes(train, held_out):
         print(
-            f"No training image has {unseen}, which the images to evaluate on have: no code can tell.", file=sys.stderr
+            f"no training image has {unseen}, but images to evaluate on have: nothing can be learnt about them.",
+            file=sys.stderr,
         )
     sample = train.rows(slice(_OBSERVED_TRAINING_IMAGES))
     return Data(
