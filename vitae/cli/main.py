@@ -3,7 +3,6 @@
 import importlib
 import importlib.util
 import io
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     if sys.stderr is None:
         # Progress and messages go nowhere, as the caller wants; the exit code still says what happened.
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (as long as the process)
+        sys.stderr = io.StringIO()
     if sys.stdout is None:
         # Before any work, because its result could not be said.
         print("vitae: cannot write the output: standard output is closed.", file=sys.stderr)
