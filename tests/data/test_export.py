@@ -70,7 +70,7 @@ def test_an_interrupted_export_leaves_no_manifest(tmp_path, monkeypatch):
         (["folder", "--traversal", "x.png"], "is not rendered by vitae"),
         (
             ["smpl", "--size", "4000000000000", "--export", "DIR"],
-            "size must be a whole number of 1 or more, got 4000000000000 (10,000,000 at most)",
+            "got 4000000000000 (10,000,000 at most)",
         ),
     ],
 )

@@ -14,7 +14,7 @@ from vitae.experiments.records import is_superseded, read_record
 from vitae.experiments.run_data import Data
 from vitae.models.base import GenerativeModel
 from vitae.models.networks import Shape
-from vitae.support.errors import DamagedError, InputError
+from vitae.support.errors import DamagedError, InputError, MemoryShortError
 from vitae.support.files import read_metadata, read_tensors
 from vitae.support.schema import ANY, COUNT, TEXT, Values, misfit
 from vitae.training.checkpoint import PROGRESS, previous_of, weights_misfit
@@ -95,10 +95,12 @@ def checkpoint_holding(runs: Sequence[Run], folder: Path) -> Path | None:
 
 
 def _runs_in(checkpoint: Path) -> list[tuple[str, str]]:
-    """Names and fingerprints of the runs in a checkpoint; none if it cannot be read."""
+    """Names and fingerprints of the runs in a checkpoint, which may be of others; none if it cannot be read."""
     try:
         stated = read_metadata(checkpoint)
-    except (FileNotFoundError, DamagedError):
+    except MemoryShortError:
+        raise
+    except (FileNotFoundError, InputError):
         return []
     if misfit(stated, Values({"fingerprint": TEXT})):
         return []
