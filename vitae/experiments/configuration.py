@@ -10,6 +10,7 @@ import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vitae.data.collection import MAX_IMAGES
 from vitae.experiments.declaration import EXPERIMENTS, PROFILES, ROWS
 from vitae.models.architectures import (
     ARCHITECTURES,
@@ -31,8 +32,6 @@ from vitae.training.schedule import Schedule
 _MOST_LATENTS = 10_000
 # A thousand times the usual number: each draw decodes every image once more.
 _MOST_SAMPLES = 100_000
-# More than ten times the largest dataset, dSprites.
-_MOST_IMAGES = 10_000_000
 
 
 def architecture_and_objective(model: str) -> tuple[str, str]:
@@ -95,7 +94,7 @@ class Configuration(ModelSettings):
         require_number("samples", self.samples, 1, whole=True, largest=_MOST_SAMPLES)
         for name in ("train_size", "test_size"):
             if getattr(self, name) is not None:
-                require_number(name, getattr(self, name), 2, whole=True, largest=_MOST_IMAGES)
+                require_number(name, getattr(self, name), 2, whole=True, largest=MAX_IMAGES)
         require_number("gamma_scale", self.gamma_scale, 0)
         if self.gamma_limit is not None:
             require_number("gamma_limit", self.gamma_limit, 1e-6)
