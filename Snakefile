@@ -29,6 +29,8 @@ MINUTES = dict(zip(PROFILES, (10, 90, 360), strict=True))
 
 # Runs go there, and beside them a flag for each job that is done: runs/trained and runs/scored.
 HOME = os.path.expanduser(os.environ.get("VITAE_HOME", ""))
+if set("{}") & set(HOME):
+    raise WorkflowError(f"VITAE_HOME is {HOME}, and snakemake takes braces in a path for a wildcard: rename the folder.")
 TRAINED, SCORED = (os.path.join(HOME, "runs", step, PROFILE) for step in ("trained", "scored"))
 JOB = "{dataset}/{model}{changes},seeds={seeds}"
 

@@ -6,7 +6,7 @@ import pkgutil
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
-from status import table_of
+from generated_tables import table_of
 
 from vitae.evaluation.score import SCORES
 

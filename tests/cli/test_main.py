@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -23,6 +24,18 @@ from vitae.cli.main import COMMANDS, main
             ["train", "mnist", "--model", "vae", "--kl-annealing", "1,"],
             "--kl-annealing: expected a number, or several such as 1,2,4",
         ),
+        (["train", "mnist", "--model", "vae", "--seeds", "0-999,1000-1999"], "--seeds: '0-999,1000-1999' is more than"),
+        (
+            ["train", "mnist", "--model", "vae,c-vitae", "--seeds", "0-599"],
+            "this asks for 1,200 runs, and one command starts 1,000 at most",
+        ),
+        (["train", "mnist", "--model", "vae", "--data-root", ""], "--data-root: expected a path, got nothing"),
+        (["data", "mnist", "--export", ""], "--export: expected a path, got nothing"),
+        (["data", "smpl", "--size", str(2**61), "--preview", "x.png"], "(10,000,000 at most)"),
+        (["scores", "x.npz", "--output", " "], "--output: expected a path, got nothing"),
+        (["study", "--workers", str(10**9)], "(1,024 at most)"),
+        (["bench", "--repeats", str(10**9)], "(1,000 at most)"),
+        (["evaluate", "\x1b]0;title\x07.json"], r"there is no record \x1b]0;title\x07.json"),
         (["train", "minst", "--model", "vae"], "unknown dataset 'minst'. Did you mean 'mnist'?"),
         (["train", "mnist", "--model", "vae", "--profile", "quik"], "unknown profile 'quik'. Did you mean 'quick'?"),
         (["train", "mnist", "--model", "vae", "--epochs", "-3"], "epochs must be a whole number of 0 or more, got -3."),
@@ -95,3 +108,23 @@ def test_importing_vitae_imports_no_packages_that_only_some_commands_need():
     program = f"import sys, vitae; print([name for name in {heavy} if name in sys.modules])"
     process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert process.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 2), ("2>&- > /dev/null", 0)])
+def test_closed_streams_are_no_traceback(closed, code):
+    process = subprocess.run(
+        ["sh", "-c", f'"$0" -m vitae --version {closed}', sys.executable], capture_output=True, text=True
+    )
+    assert process.returncode == code
+    assert process.stderr.splitlines() == ["vitae: cannot write the output: standard output is closed."] * (code == 2)
+
+
+def test_numba_that_does_not_start_is_one_sentence():
+    process = subprocess.run(
+        [sys.executable, "-m", "vitae", "data", "smpl", "--size", "1", "--preview", "x.png"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NUMBA_NUM_THREADS": "0"},
+    )
+    assert process.returncode == 2
+    assert re.fullmatch(r"vitae: numba does not start \(.*\): correct the variables NUMBA_.*\.\n", process.stderr)

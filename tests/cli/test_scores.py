@@ -56,8 +56,8 @@ def test_the_error_says_which_arrays_are_unusable(arrays, message, tmp_path, err
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--output", "{}"], "is a directory; name a file"),
-        (["--output", "."], "is a directory; name a file"),
+        (["--output", "{}"], "it is a folder; name a file"),
+        (["--output", "."], "it is a folder; name a file"),
         (["--figure", "{}/a.svg", "--output", "{}/a.svg"], "must be different files"),
         (["--output", "{}/codes.npz"], "must be different files"),
         (["--names", "a,a"], "names must be distinct, but a occurs more than once"),
@@ -89,7 +89,7 @@ def test_files_that_are_not_npz_are_refused(tmp_path, error_of):
     assert "cannot read arrays from" in error_of("scores", str(path))
     np.save(tmp_path / "one.npy", np.eye(3))
     assert "holds a single array without a name" in error_of("scores", str(tmp_path / "one.npy"))
-    assert "is a directory" in error_of("scores", str(tmp_path))
+    assert "it is a folder, not a regular file" in error_of("scores", str(tmp_path))
 
 
 def test_the_help_describes_the_file(capsys):
@@ -98,3 +98,13 @@ def test_the_help_describes_the_file(capsys):
     printed = capsys.readouterr().out
     for text in ("codes     points x codes", "numpy.savez", "test_codes, test_factors", "10,000 points"):
         assert text in printed
+
+
+def test_classes_that_no_training_point_has_are_said(tmp_path, capsys):
+    random = np.random.default_rng(0)
+    codes, factors = random.normal(size=(60, 2)), random.integers(2, size=(60, 2)).astype(float)
+    test_factors = factors.copy()
+    test_factors[:3, 1] = 2
+    np.savez(tmp_path / "codes.npz", codes=codes, factors=factors, test_codes=codes, test_factors=test_factors)
+    assert main(["scores", str(tmp_path / "codes.npz"), "--fast", "--names", "shape,colour"]) == 0
+    assert "3 test points have classes of colour that no training point has." in capsys.readouterr().err

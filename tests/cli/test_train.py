@@ -75,7 +75,7 @@ def test_a_finished_run_with_a_score_of_null_is_described(capsys):
     record_path().write_text(json.dumps(record))
     capsys.readouterr()
     assert main(SMOKE) == 0
-    assert "dx nan" in capsys.readouterr().out
+    assert "dx undefined" in capsys.readouterr().out
 
 
 def test_the_table_refuses_a_record_of_another_schema(error_of):

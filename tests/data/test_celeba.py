@@ -212,3 +212,9 @@ def test_the_factors_of_synthetic_faces_are_uniform_and_independent():
         assert counts.min() > 0.6 * 400 / len(labels)
     correlation = np.abs(np.corrcoef(synthetic.factors.T) - np.eye(18))
     assert correlation.max() < 0.2
+
+
+def test_a_byte_order_mark_is_no_part_of_the_number_of_rows(root):
+    table = root / "celeba/list_attr_celeba.txt"
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
+    assert len(data.load("celeba", root=root)) == 27

@@ -60,7 +60,7 @@ def test_an_interrupted_export_leaves_no_manifest(tmp_path, monkeypatch):
     ("arguments", "complaint"),
     [
         (["smpl", "--preview", "x.jpg"], "name a .png or .svg file"),
-        (["smpl", "--preview", "DIR"], "DIR: is a directory"),
+        (["smpl", "--preview", "DIR"], "DIR: it is a folder"),
         (["smpl", "--export", "FILE"], "FILE"),
         (["smpl", "--size", "0", "--preview", "x.png"], "size must be a whole number of 1 or more, got 0"),
         (["smpl", "--resolution", "64", "--preview", "x.png"], "resolution must be HEIGHTxWIDTH in pixels"),
@@ -68,7 +68,10 @@ def test_an_interrupted_export_leaves_no_manifest(tmp_path, monkeypatch):
         (["mnist", "--resolution", "64x64", "--traversal", "x.png"], "MNIST has 28 x 28 pixels, not 64 x 64"),
         (["mnist", "--source", "bogus"], "unknown source 'bogus'"),
         (["folder", "--traversal", "x.png"], "is not rendered by vitae"),
-        (["smpl", "--size", "4000000000000", "--export", "DIR"], "the images do not fit into memory"),
+        (
+            ["smpl", "--size", "4000000000000", "--export", "DIR"],
+            "got 4000000000000 (10,000,000 at most)",
+        ),
     ],
 )
 def test_invalid_options_are_one_line_errors(arguments, complaint, tmp_path, monkeypatch, capsys):

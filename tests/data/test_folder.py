@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -249,3 +251,30 @@ def test_a_preview_draws_all_images_of_a_small_folder(root, tmp_path, capsys):
     assert "18 images" in capsys.readouterr().out
     assert main(["data", "folder", "--data-root", str(root), "--preview", str(sheet), "--size", "50"]) == 2
     assert "50 train images" in capsys.readouterr().err
+
+
+def test_a_pipe_among_the_images_is_named_and_not_waited_for(root):
+    os.mkfifo(root / "pipe.png")
+    with pytest.raises(InputError, match=r"1 of \d+ images .* cannot be read: pipe.png \(cannot read .*: it is a pipe"):
+        load_splits(root)
+
+
+def test_a_pipe_in_place_of_the_table_is_refused(root):
+    os.mkfifo(root / "factors.csv")
+    with pytest.raises(InputError, match=r"factors\.csv: it is a pipe"):
+        load_splits(root)
+
+
+@pytest.mark.parametrize("cell", ["\x1b[31mred", "two\nlines"])
+def test_control_characters_in_the_table_are_refused(root, cell):
+    """They would reach terminals and records."""
+    (root / "factors.csv").write_text(f'file,"{cell}"\npicture 00.png,1\n')
+    with pytest.raises(InputError, match=r"control characters in line [12] \(.*\\x"):
+        load_splits(root)
+
+
+def test_names_that_are_not_utf_8_become_labels_with_escapes(tmp_path):
+    for i in range(20):
+        write_image(tmp_path / os.fsdecode(b"\xff" if i % 2 else b"\xfe") / f"{i}.png", i * 10)
+    train, _ = load_splits(tmp_path)
+    assert train.about[0].values == (r"\xfe", r"\xff")

@@ -217,6 +217,34 @@ def test_the_error_names_a_wrong_h5(tmp_path, monkeypatch):
             data.load("shapes3d", root=tmp_path)
 
 
+def test_an_h5_that_leads_elsewhere_is_not_followed(tmp_path, monkeypatch):
+    import h5py
+
+    file, secret = small_shapes3d(monkeypatch, tmp_path), tmp_path / "secret"
+    secret.write_bytes(bytes(64**4 * 3))
+    other = tmp_path / "other.h5"
+    file.rename(other)
+
+    def external(archive):
+        archive.create_dataset("images", (64, 64, 64, 3), np.uint8, external=[(secret, 0, 64**4 * 3)])
+
+    def virtual(archive):
+        layout = h5py.VirtualLayout((64, 64, 64, 3), np.uint8)
+        layout[:] = h5py.VirtualSource(other, "images", (64, 64, 64, 3))
+        archive.create_virtual_dataset("images", layout)
+
+    for write, complaint in (
+        (external, "it takes its images from other files"),
+        (virtual, "it takes its images from other files"),
+        (lambda archive: archive.__setitem__("images", h5py.ExternalLink(other, "images")), "its images are missing"),
+        (lambda archive: archive.__setitem__("images", h5py.SoftLink("images")), "its images are missing"),
+    ):
+        with h5py.File(file, "w") as archive:
+            write(archive)
+        with pytest.raises(InputError, match=rf"{file} is not the published 3D Shapes: {complaint}"):
+            data.load("shapes3d", root=tmp_path)
+
+
 def test_without_h5py_the_error_says_what_to_install(tmp_path, monkeypatch):
     import sys
 

@@ -285,3 +285,23 @@ def test_a_cycle_of_objects_is_not_an_array(tmp_path):
 def test_more_bodies_than_the_default_start_with_the_default_ones():
     few, more = (data.load("smpl", "test", size=size, resolution=(8, 8)) for size in (2_000, 2_003))
     np.testing.assert_array_equal(few.factors, more.factors[:2_000])
+
+
+@pytest.mark.parametrize("change", [np.zeros_like, lambda directions: directions * 1e-6], ids=["none", "hardly any"])
+def test_a_model_whose_shapes_change_nothing_is_refused(tmp_path, change):
+    path = tmp_path / "model.npz"
+    smpl_files.write_npz(path, {**MODEL, "shapedirs": change(MODEL["shapedirs"])})
+    with pytest.raises(InputError, match=r"has no shapes: .* every body would look the same"):
+        data.load("smpl", root=path, size=4)
+
+
+def test_short_memory_is_not_called_damage(tmp_path, monkeypatch):
+    def load(*arguments, **settings):
+        raise MemoryError
+
+    for name in ("model.npz", "model.pkl"):
+        smpl_files.FORMATS[name](tmp_path / name, MODEL)
+        monkeypatch.setattr("numpy.load", load)
+        monkeypatch.setattr(smpl_pickle._Reader, "load", load)
+        with pytest.raises(InputError, match=r"not enough memory to read .*, which may well be in order"):
+            data.load("smpl", root=tmp_path / name, size=4)

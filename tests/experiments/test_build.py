@@ -157,3 +157,39 @@ def test_the_example_of_a_custom_model_in_the_book_runs_and_learns(capsys):
     first, second = namespace["progress"].losses
     assert second < first
     assert str(first) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda model: None, "must return a vitae.models.base.GenerativeModel, got NoneType"),
+        (lambda model: delattr(model, "spaces") or model, "must set spaces, .* got None"),
+        (lambda model: setattr(model, "spaces", {"z": 0}) or model, r"must set spaces, .* got \{'z': 0\}"),
+        (lambda model: delattr(model, "likelihood") or model, "must set likelihood"),
+    ],
+)
+def test_an_incomplete_model_is_refused_before_it_trains(change, message, unregister):
+    unregister.append("mine")
+    register_model("mine")(lambda settings, shape: change(ARCHITECTURES["vae"].build(settings, shape)))
+    with pytest.raises(InputError, match=message):
+        build(configure("mnist", "mine", "smoke"), SHAPE)
+
+
+def test_a_transforming_model_needs_both_spaces(unregister):
+    def renamed(settings, shape):
+        model = ARCHITECTURES["c-vitae"].build(settings, shape)
+        model.spaces = {"z_A": 2}
+        return model
+
+    unregister.append("mine")
+    register_model("mine", transforms=True)(renamed)
+    with pytest.raises(InputError, match="needs z_A and z_P, got z_A"):
+        build(configure("mnist", "mine", "smoke"), SHAPE)
+
+
+@pytest.mark.parametrize("row", ["vae", "c-vitae", "devae", "archetypes"])
+def test_decoders_name_the_codes_that_are_missing(row):
+    model = build(configure("mnist", row, "smoke"), SHAPE)
+    space = next(iter(model.spaces))
+    with pytest.raises(InputError, match=f"with the codes of {space}, got x"):
+        model.decode({"x": torch.zeros(1, 2)})

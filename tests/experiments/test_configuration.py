@@ -62,6 +62,22 @@ def test_the_name_of_a_run_contains_its_changes():
         (("mnist", "vae", "fulll"), {}, "unknown profile 'fulll'. Did you mean 'full'"),
         (("mnist", "vae", "smoke", -1), {}, "seed must be a whole number of 0 or more, got -1"),
         (("mnist", "vae"), {"epochs": -3}, "epochs must be a whole number of 0 or more, got -3"),
+        (("mnist", "vae"), {"epochs": 2**61}, "of 0 or more, got 2305843009213693952 (100,000 at most)"),
+        (
+            ("mnist", "vae"),
+            {"batch": 2**61},
+            "1 or more, got 2305843009213693952 (10,000,000 at most)",
+        ),
+        (
+            ("mnist", "vae"),
+            {"samples": 10**9},
+            "1 or more, got 1000000000 (100,000 at most)",
+        ),
+        (
+            ("mnist", "vae"),
+            {"train_size": 2**61},
+            "2 or more, got 2305843009213693952 (10,000,000 at most)",
+        ),
         (("mnist", "vae"), {"samples": 0}, "samples must be a whole number of 1 or more, got 0"),
         (("mnist", "vae", "smoke", 10**400), {}, "seed must be a whole number of 0 or more, got 1000"),
         (("mnist", "vae", "smoke", "0"), {}, "seed must be a whole number of 0 or more, got 0"),

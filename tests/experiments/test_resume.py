@@ -2,6 +2,7 @@ import dataclasses
 import shutil
 
 import pytest
+import torch
 
 from vitae import InputError, configure, load_model, run, run_together
 from vitae.experiments.configuration import configuration_of, record_path, weights_path
@@ -9,6 +10,7 @@ from vitae.experiments.records import load_records, load_records_by_images, read
 from vitae.experiments.resume import fingerprint, for_images
 from vitae.experiments.run import rescore, score_together
 from vitae.experiments.run_data import load_data
+from vitae.support.files import read_tensors, write_tensors
 from vitae.training.checkpoint import previous_of
 
 SHAPE = (1, 28, 28)
@@ -116,3 +118,75 @@ def test_restarting_one_run_of_a_killed_batch_ignores_its_checkpoint(killed_batc
     run(configurations[0], device="cpu", restart=True)
     assert log_of(folder, 0).count("starts at step 0") == 2
     assert "resumes" not in log_of(folder, 0)
+
+
+def spoiled(path, change):
+    tensors, stated = read_tensors(path)
+    change(tensors, stated)
+    write_tensors(path, tensors, stated)
+
+
+def first_becomes(change):
+    def spoil(tensors, stated):
+        name = next(iter(tensors))
+        tensors[name] = change(tensors[name].clone())
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (first_becomes(lambda tensor: tensor.index_fill_(0, torch.tensor([0]), torch.nan)), "that are not finite"),
+        (first_becomes(torch.Tensor.half), r"as torch\.float16, not torch\.float32"),
+        (first_becomes(lambda tensor: tensor[:1]), r"of shape \(1"),
+        (lambda tensors, stated: tensors.popitem(), "lacks"),
+        (lambda tensors, stated: stated.pop("progress"), "lacks progress"),
+        (lambda tensors, stated: stated["progress"].update(step="many"), r"no usable progress\.step"),
+        (lambda tensors, stated: stated["progress"].update(losses=None), r"no usable progress\.losses"),
+        (lambda tensors, stated: stated.update(together=[2]), "no usable together"),
+    ],
+)
+def test_damaged_weights_are_not_scored(change, complaint, smoke_run, tmp_path, monkeypatch):
+    """One NaN made a finished record of nulls, and another dtype was cast."""
+    home, configuration, _ = smoke_run
+    shutil.copytree(home, tmp_path / "copy")
+    monkeypatch.setenv("VITAE_HOME", str(tmp_path / "copy"))
+    spoiled(weights_path(configuration), change)
+    record_path(configuration).unlink()
+    with pytest.raises(InputError, match=rf"c-vitae-seed0\.safetensors .*{complaint}.*: train again with --restart"):
+        run(configuration, device="cpu")
+    assert not record_path(configuration).exists()
+
+
+@pytest.mark.parametrize("model", [["c-vitae"], 3, None, "c-vitae\x1b[31m"])
+def test_a_model_that_is_no_text_is_refused(model, smoke_run):
+    _, configuration, record = smoke_run
+    with pytest.raises(InputError, match=r"has no usable configuration\.model, which must be printable text"):
+        configuration_of({**record, "configuration": {**configuration.as_json(), "model": model}})
+
+
+def test_a_restart_that_cannot_start_deletes_nothing(smoke_run, monkeypatch):
+    _, configuration, record = smoke_run
+
+    def broken(device):
+        raise InputError("numba does not start.")
+
+    monkeypatch.setattr("vitae.transforms.kernels.operators._load_kernels", broken)
+    with pytest.raises(InputError, match="numba does not start"):
+        run(configuration, device="cpu", restart=True)
+    assert read_record(record_path(configuration)) == record
+    assert weights_path(configuration).exists()
+
+
+def test_short_memory_neither_forgets_weights_nor_checkpoints(killed_batch, monkeypatch):
+    configurations, folder = killed_batch
+    before = sorted(folder.iterdir())
+
+    def short(content):
+        raise MemoryError
+
+    monkeypatch.setattr("safetensors.torch.load", short)
+    with pytest.raises(InputError, match="there is not enough memory to read"):
+        run_together(configurations, device="cpu")
+    assert sorted(folder.iterdir()) == before

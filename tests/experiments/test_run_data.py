@@ -28,3 +28,23 @@ def test_training_and_test_images_must_come_from_one_source(monkeypatch):
     monkeypatch.setattr(DATASETS["mnist"], "for_training", for_training)
     with pytest.raises(InputError, match=r"training images are from download.* and test images from embedded"):
         load_data(configure("mnist", "vae", "smoke"))
+
+
+def test_a_single_image_to_evaluate_on_is_refused():
+    with pytest.raises(InputError, match="1 image to evaluate on is too few"):
+        load_data(configure("mnist", "vae", "smoke", validation=True, train_size=15))
+
+
+def test_classes_that_no_training_image_has_are_said(monkeypatch, capsys):
+    original = DATASETS["mnist"].for_training
+
+    def for_training(split, **settings):
+        images = original(split, **settings)
+        return images.rows(images.factor("digit") < 7) if split == "train" else images
+
+    monkeypatch.setattr(DATASETS["mnist"], "for_training", for_training)
+    load_data(configure("mnist", "vae", "smoke"))
+    assert "no training image has digit 7, digit 8, digit 9, but images to evaluate on have" in capsys.readouterr().err
+    monkeypatch.setattr(DATASETS["mnist"], "for_training", original)
+    load_data(configure("mnist", "vae", "smoke"))
+    assert not capsys.readouterr().err

@@ -176,7 +176,7 @@ def test_a_damaged_checkpoint_never_replaces_the_previous_one(checkpoint, tmp_pa
     checkpoint.write_bytes(b"cut short")
     run = Run("run", initial_model(), 0, SCHEDULE, {"beta": 2.0})
     run.fingerprint = read_metadata(previous_of(checkpoint))["run"]["fingerprint"]
-    assert read_checkpoint([checkpoint], [run])["run"].progress.step == 10
+    assert read_checkpoint([checkpoint], [run], len(RandomImages()))["run"].progress.step == 10
     assert [path.name for path in tmp_path.iterdir()] == ["run.checkpoint.previous"]
     assert equal(trained(checkpoint=checkpoint)[0], expected)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vitae import InputError
-from vitae.transforms import CPAB, Affine, Sequential, pixel_grid, resample
+from vitae.transforms import CPAB, Affine, Sequential, Transformation, pixel_grid, resample
 
 affine = Affine()
 POINTS = pixel_grid(28, 28)
@@ -180,6 +180,37 @@ def test_errors_name_the_expected_and_the_actual_shape():
         Sequential(Affine()).apply(torch.zeros(2, 7), POINTS)
     with pytest.raises(InputError, match=r"batch x 6, got torch.float32 of shape \(2, 5\)"):
         affine.warp(torch.zeros(2, 1, 4, 4), torch.zeros(2, 5))
+
+
+@pytest.mark.parametrize("family", [affine, CPAB(), Sequential(affine, CPAB())], ids=str)
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda tensor: tensor.to("meta"), "on meta"),
+        (lambda tensor: tensor.to_sparse(), "stored as torch.sparse_coo and not dense"),
+        (lambda tensor: tensor.half(), "torch.float16"),
+    ],
+    ids=["another device", "sparse", "another dtype"],
+)
+def test_tensors_that_do_not_belong_together_are_refused(family, change, what):
+    """Kernels read memory by address: a gamma from the meta device made them return memory of others."""
+    gamma, images, points = torch.zeros(2, family.dim), torch.rand(2, 1, 4, 4), pixel_grid(4, 4)
+    for arguments in ((images, change(gamma)), (change(images), gamma)):
+        with pytest.raises(InputError, match=what):
+            family.warp(*arguments)
+    with pytest.raises(InputError, match=what):
+        family.apply(gamma, change(points))
+
+
+def test_a_family_without_its_dimension_is_refused():
+    class Forgetful(Transformation):
+        def apply(self, gamma, points, *, inverse=False):
+            return points
+
+    with pytest.raises(InputError, match="Forgetful must set dim"):
+        Forgetful().warp(torch.zeros(1, 1, 4, 4), torch.zeros(1, 2))
+    with pytest.raises(InputError, match="Forgetful must set dim"):
+        Sequential(affine, Forgetful())
 
 
 @pytest.mark.parametrize(

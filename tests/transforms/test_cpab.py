@@ -310,6 +310,10 @@ def test_invalid_types_and_sizes():
         cpab.apply(gamma, None)
     with pytest.raises(InputError, match="got ndarray"):
         cpab.warp(np.zeros((1, 1, 4, 4)), gamma)
+    with pytest.raises(InputError, match="batch x 23 x 2, got list"):
+        cpab.gamma_of([[0.0, 0.0]])
+    with pytest.raises(InputError, match="width must be a whole number of 1 or more, got 0"):
+        cpab.error(torch.zeros(1, cpab.dim), 4, 0)
     with pytest.raises(InputError, match="height must be a whole number of 1 or more, got -1"):
         cpab.grid(gamma, -1, 4)
     with pytest.raises(InputError, match=r"vertex velocities of shape batch x 23 x 2, got \(1, 40, 2\)"):

@@ -3,9 +3,8 @@
 import argparse
 import importlib
 import json
-from pathlib import Path
 
-from vitae.cli.options import Parser
+from vitae.cli.options import Parser, named_path
 from vitae.support import paths
 from vitae.support.errors import InputError, require_known, require_number
 from vitae.support.files import require_writable, write_text
@@ -20,6 +19,9 @@ _RECORDS = {
     "scores": "scores.json",
 }
 
+# More are a typing error.
+_MOST_REPEATS = 1_000
+
 _EXAMPLES = """\
   vitae bench transforms --against-libcpab   # needs 'pip install libcpab==0.1.3'
   vitae bench train
@@ -33,8 +35,10 @@ def parser(prog: str) -> argparse.ArgumentParser:
     bench.add_argument("subject", nargs="?", default="transforms", help=f"{', '.join(_RECORDS)} (default transforms)")
     bench.add_argument("--against-libcpab", action="store_true", help="transforms: libcpab 0.1.3 in the same process")
     bench.add_argument("--repeats", type=int, help="runs for a median, or seeds (default 5, transforms 7)")
-    bench.add_argument("--output", type=Path, help="the record (default: in book/records/benchmarks)")
-    bench.add_argument("--data-root", type=Path, metavar="DIR", help="data: your own files too (default $VITAE_DATA)")
+    bench.add_argument("--output", type=named_path, help="the record (default: in book/records/benchmarks)")
+    bench.add_argument(
+        "--data-root", type=named_path, metavar="DIR", help="data: your own files too (default $VITAE_DATA)"
+    )
     return bench
 
 
@@ -42,7 +46,7 @@ def execute(arguments: argparse.Namespace) -> None:
     """Measure one subject, write its record and print a summary."""
     require_known("benchmark", arguments.subject, _RECORDS)
     if arguments.repeats is not None:
-        require_number("repeats", arguments.repeats, 1, whole=True)
+        require_number("repeats", arguments.repeats, 1, whole=True, largest=_MOST_REPEATS)
     if arguments.against_libcpab and arguments.subject != "transforms":
         raise InputError("--against-libcpab belongs to 'vitae bench transforms'.")
     # Each imports what it measures, which no other command needs.

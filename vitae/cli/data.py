@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from vitae.cli.options import Parser, add_data
+from vitae.cli.options import Parser, add_data, named_path
 from vitae.data import DATASETS, SOURCES, Collection, cache
 from vitae.data.collection import NotEnoughImagesError
 from vitae.data.export import export
@@ -28,11 +28,11 @@ def parser(prog: str) -> argparse.ArgumentParser:
     """The command's options."""
     data = Parser("List the datasets, and what is present where; draw and export them.", _EXAMPLES, prog=prog)
     data.add_argument("dataset", nargs="?", help=f"one of: {', '.join(DATASETS)}; all if left out")
-    data.add_argument("--preview", type=Path, metavar="FILE", help="draw a contact sheet of 64 training images")
+    data.add_argument("--preview", type=named_path, metavar="FILE", help="draw a contact sheet of 64 training images")
     data.add_argument(
-        "--traversal", type=Path, metavar="FILE", help="draw the embedded form, one factor changing in each row"
+        "--traversal", type=named_path, metavar="FILE", help="draw the embedded form, one factor changing in each row"
     )
-    data.add_argument("--export", type=Path, metavar="DIR", help="write train.npz, test.npz and manifest.json")
+    data.add_argument("--export", type=named_path, metavar="DIR", help="write train.npz, test.npz and manifest.json")
     data.add_argument("--size", type=int, help="images to draw, or to export of each part (default 64, or the usual)")
     data.add_argument("--seed", type=int, default=0, help="of the split and of random factors (default 0)")
     data.add_argument("--resolution", metavar="HxW", help="pixels, for instance 128x64 (default: the dataset's own)")

@@ -84,7 +84,7 @@ def _record_or_configuration(name: str, arguments: argparse.Namespace) -> dict |
         return read_record(folder / f"{name}.json")
     weights = paths.runs(arguments.profile, arguments.dataset) / f"{name}.safetensors"
     if weights.exists():
-        return configuration_of({"run": name, "configuration": read_weights(weights)[1].get("configuration", {})})
+        return configuration_of({"run": name, "configuration": read_weights(weights)[1]["configuration"]})
     recorded = sorted(path.stem for path in folder.glob("*.json"))
     if not recorded:
         raise InputError(no_records(arguments.dataset, arguments.profile))

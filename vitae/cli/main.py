@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from vitae.support.errors import InputError, reason, require_known
+from vitae.support.errors import InputError, printable, reason, require_known
 
 # Command -> what it does. Each is a module beside this one with `parser(prog)` and `execute(arguments)`.
 COMMANDS = {
@@ -49,6 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, or 2 after one sentence on bad input, or 130 when interrupted.
     """
+    if sys.stderr is None:
+        # Progress and messages go nowhere, as the caller wants; the exit code still says what happened.
+        sys.stderr = io.StringIO()
+    if sys.stdout is None:
+        # Before any work, because its result could not be said.
+        print("vitae: cannot write the output: standard output is closed.", file=sys.stderr)
+        return 2
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot print β still gets its table.
         if isinstance(stream, io.TextIOWrapper):
@@ -70,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"vitae: cannot write the output: {(error.strerror or reason(error)).lower()}.", file=sys.stderr)
         return 2
     except InputError as error:
-        print(f"vitae: {error}", file=sys.stderr)
+        print(f"vitae: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"vitae: interrupted{resumes}.", file=sys.stderr)

@@ -10,7 +10,7 @@ from vitae.experiments.declaration import MOST_RUNS, PROFILES
 from vitae.support import paths
 from vitae.support.errors import InputError
 
-_MOST_THREADS = 1_024
+MOST_THREADS = 1_024
 
 
 class Parser(argparse.ArgumentParser):
@@ -34,6 +34,13 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message} (see '{self.prog} --help')")
 
 
+def named_path(text: str) -> Path:
+    """A path; none at all, as from a shell's unset variable, would be the current folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a path, got nothing")
+    return Path(text)
+
+
 def add_profile(parser: argparse.ArgumentParser) -> None:
     """--profile"""
     parser.add_argument("--profile", default="quick", help=f"{', '.join(PROFILES)} (default quick)")
@@ -41,7 +48,9 @@ def add_profile(parser: argparse.ArgumentParser) -> None:
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """--data-root and --source"""
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="your own data folder (default $VITAE_DATA)")
+    parser.add_argument(
+        "--data-root", type=named_path, metavar="DIR", help="your own data folder (default $VITAE_DATA)"
+    )
     parser.add_argument(
         "--source", default="auto", help=f"where data may come from: {', '.join(SOURCES)} (default auto)"
     )
@@ -65,8 +74,8 @@ def use_threads(count: int | None) -> None:
         InputError: a number that is out of range.
     """
     if count is not None:
-        if not 1 <= count <= _MOST_THREADS:
-            raise InputError(f"threads must be from 1 to {_MOST_THREADS:,}, got {count}.")
+        if not 1 <= count <= MOST_THREADS:
+            raise InputError(f"threads must be from 1 to {MOST_THREADS:,}, got {count}.")
         torch.set_num_threads(count)
 
 
@@ -81,6 +90,8 @@ def seed_list(text: str) -> list[int]:
         if ends[1] - ends[0] not in range(MOST_RUNS):
             raise argparse.ArgumentTypeError(f"'{part[:40]}' is not one to {MOST_RUNS:,} seeds in rising order")
         found += range(ends[0], ends[1] + 1)
+        if len(found) > MOST_RUNS:
+            raise argparse.ArgumentTypeError(f"'{text[:40]}' is more than {MOST_RUNS:,} seeds: start some at a time")
     return list(dict.fromkeys(found))
 
 

@@ -3,13 +3,13 @@
 import argparse
 import json
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
-from vitae.cli.options import Parser, add_threads, size_map, use_threads, word_list
+from vitae.cli.options import Parser, add_threads, named_path, size_map, use_threads, word_list
 from vitae.metrics import report
-from vitae.metrics.arrays import checked_names
+from vitae.metrics.arrays import checked_names, classes_of
 from vitae.report import tables
 from vitae.support.errors import InputError, require_known
 from vitae.support.files import image_format, read_arrays, require_writable, write_text
@@ -38,7 +38,9 @@ The full protocol wants 10,000 points to learn from and 5,000 to test on; with f
 def parser(prog: str) -> argparse.ArgumentParser:
     """The command's options."""
     scores = Parser("Score codes of your own by DCI, MIG, SAP and all the others.", _EXAMPLES, prog=prog, epilog=_NOTES)
-    scores.add_argument("file", type=Path, metavar="CODES.npz", help="arrays codes and factors, and more; see below")
+    scores.add_argument(
+        "file", type=named_path, metavar="CODES.npz", help="arrays codes and factors, and more; see below"
+    )
     scores.add_argument("--names", type=word_list, metavar="LIST", help="of the factors: shape,scale,x")
     scores.add_argument(
         "--continuous",
@@ -50,8 +52,10 @@ def parser(prog: str) -> argparse.ArgumentParser:
     scores.add_argument("--seed", type=int, default=0, help="of splits and votes (default 0)")
     scores.add_argument("--fast", action="store_true", help="fewer trees and votes; not comparable with full numbers")
     scores.add_argument("--format", choices=tuple(tables.FORMATS), default="text", help="(default text)")
-    scores.add_argument("--figure", type=Path, metavar="FILE", help="draw the matrices behind the scores, .png or .svg")
-    scores.add_argument("--output", type=Path, metavar="FILE", help="write all numbers and matrices as JSON")
+    scores.add_argument(
+        "--figure", type=named_path, metavar="FILE", help="draw the matrices behind the scores, .png or .svg"
+    )
+    scores.add_argument("--output", type=named_path, metavar="FILE", help="write all numbers and matrices as JSON")
     add_threads(scores)
     return scores
 
@@ -93,6 +97,8 @@ def execute(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         fast=arguments.fast,
     )
+    if given:
+        _report_unseen(arrays["factors"], arrays["test_factors"], classes, found.factors)
     if arguments.output:
         write_text(arguments.output, json.dumps(found.as_json(), indent=1, ensure_ascii=False) + "\n")
     print(tables.FORMATS[arguments.format](found.rows()))
@@ -102,3 +108,13 @@ def execute(arguments: argparse.Namespace) -> None:
         from vitae.report import figures
 
         figures.write_figure(figures.score_matrices(found), arguments.figure)
+
+
+def _report_unseen(
+    factors: np.ndarray, test_factors: np.ndarray, classes: list[bool] | None, names: Sequence[str]
+) -> None:
+    """Say where test points have classes that no training point has, from which nothing can be learnt about them."""
+    factors, test_factors = np.asarray(factors, float), np.asarray(test_factors, float)
+    for j, (name, is_class) in enumerate(zip(names, classes_of(factors, classes), strict=True)):
+        if is_class and (count := int((~np.isin(test_factors[:, j], factors[:, j])).sum())):
+            print(f"{count:,} test points have classes of {name} that no training point has.", file=sys.stderr)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from vitae.cli.main import OWN_FILES
-from vitae.cli.options import Parser, add_profile
+from vitae.cli.options import MOST_THREADS, Parser, add_profile
 from vitae.experiments.declaration import EXPERIMENTS, Planned, planned_runs
 from vitae.experiments.records import is_superseded, read_record
 from vitae.support import paths
@@ -47,7 +47,7 @@ def execute(arguments: argparse.Namespace) -> None:
     datasets = arguments.datasets or [name for name, each in EXPERIMENTS.items() if each.pipeline]
     for name in datasets:
         require_known("experiment", name, EXPERIMENTS)
-    require_number("workers", arguments.workers, 0, whole=True)
+    require_number("workers", arguments.workers, 0, whole=True, largest=MOST_THREADS)
     planned = [run for name in datasets for run in planned_runs(name, arguments.profile)]
     study = _Study(planned, arguments.profile)
     print(study.table())

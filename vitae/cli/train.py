@@ -2,8 +2,10 @@
 
 import argparse
 import itertools
+import math
 
 from vitae.cli.options import (
+    MOST_RUNS,
     Parser,
     add_compute,
     add_data,
@@ -21,6 +23,7 @@ from vitae.experiments.run import run_together
 from vitae.models.architectures import ARCHITECTURES
 from vitae.models.objectives import OBJECTIVES
 from vitae.report.statistics import value
+from vitae.support.errors import InputError
 
 _EXAMPLES = """\
   vitae train mnist --model c-vitae                                     # profile quick, seed 0
@@ -98,11 +101,15 @@ def execute(arguments: argparse.Namespace) -> None:
     """Train and score, and describe the records."""
     given = {name: getattr(arguments, name) for name in settings()}
     lists = {name: each if isinstance(each, list) else [each] for name, each in given.items()}
+    models, seeds = list(dict.fromkeys(arguments.model)), arguments.seeds or [arguments.seed]
+    count = math.prod(map(len, (models, seeds, *lists.values())))
+    if count > MOST_RUNS:
+        raise InputError(f"this asks for {count:,} runs, and one command starts {MOST_RUNS:,} at most: ask for some.")
     configurations = [
         configure(arguments.dataset, model, arguments.profile, seed, **dict(zip(lists, values, strict=True)))
-        for model in dict.fromkeys(arguments.model)
+        for model in models
         for values in itertools.product(*lists.values())
-        for seed in (arguments.seeds or [arguments.seed])
+        for seed in seeds
     ]
     use_threads(arguments.threads)
     records = run_together(
@@ -121,13 +128,18 @@ def execute(arguments: argparse.Namespace) -> None:
         print(f"record: {file}" if len(records) == 1 else f"records: {file.parent}")
 
 
+def _printed(number: float, digits: int) -> str:
+    """A number with that many decimals; where there is none it says so, as the tables do."""
+    return f"{number:.{digits}f}" if math.isfinite(number) else "undefined"
+
+
 def _numbers(record: dict) -> list[str]:
     """Every number of a record that has a column, apart from likelihoods, as `heading number`."""
     found = []
     for name, column in columns_by_name().items():
         number = record["scores"].get(name)
         if name not in LIKELIHOODS and number is not None:
-            found.append(f"{column.heading} {value(record, name):.{column.digits}f}")
+            found.append(f"{column.heading} {_printed(value(record, name), column.digits)}")
     return found
 
 
@@ -155,7 +167,7 @@ def description(record: dict) -> str:
         *([", ".join(numbers)] if (numbers := _numbers(record)) else []),
     ]
     for space, factors in scores["predictability"].items():
-        known = ", ".join(f"{name} {value(record, f'{space}:{name}'):.2f}" for name in factors)
+        known = ", ".join(f"{name} {_printed(value(record, f'{space}:{name}'), 2)}" for name in factors)
         lines.append(f"from {space}: {known}  (accuracy of classes, R² of the others)")
     if dead := len(scores.get("template_use", ())) - scores.get("templates_living", 0):
         lines.append(f"{dead} of {len(scores['template_use'])} templates are dead: try fewer, with --templates")

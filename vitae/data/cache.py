@@ -104,7 +104,7 @@ def file_state_hash(files: list[Path], folder: Path) -> str:
     for path in files:
         status = os.stat(path)
         state = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_dev, status.st_ino
-        content.update(f"{path.relative_to(folder)}|{state}\n".encode())
+        content.update(os.fsencode(f"{path.relative_to(folder)}|{state}\n"))
     return content.hexdigest()[:16]
 
 

@@ -23,6 +23,7 @@ from vitae.data.collection import (
 from vitae.data.dataset import Dataset, Factor, Source
 from vitae.data.rendering import ASSETS_CITATION, ASSETS_LICENCE
 from vitae.support.errors import InputError, reason
+from vitae.support.files import read_text
 from vitae.support.randomness import generator
 
 PHOTOGRAPHS = 202_599  # in the complete CelebA
@@ -89,7 +90,7 @@ class CelebA(FileCollection):
 
     def _split(self, folder: Path, files: list[Path], request: Request) -> np.ndarray:
         partition = folder / "celeba" / _PARTITION
-        if not partition.is_file():
+        if not partition.exists():
             chosen = split_indices(len(files), len(files) // IMAGES_PER_TEST_IMAGE, request, "celeba")
             if not len(chosen):
                 raise InputError(
@@ -212,7 +213,7 @@ def _face_crop(resolution: tuple[int, int]) -> image_files.Crop:
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        return read_text(path).splitlines()
     except FileNotFoundError:
         raise InputError(f"{path} is missing: put the published file there.") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -34,6 +34,7 @@ SPLITS = ("train", "test")
 # Where a dataset has no official split, one image in this many is a test image.
 IMAGES_PER_TEST_IMAGE = 10
 _MAX_SIDE = 1024  # pixels
+MAX_IMAGES = 10_000_000  # more than ten times the largest dataset, dSprites
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ class Collection(ABC):
         require_known("split", split, SPLITS)
         require_number("seed", seed, 0, whole=True)
         if size is not None:
-            require_number("size", size, 1, whole=True)
+            require_number("size", size, 1, whole=True, largest=MAX_IMAGES)
         size = None if size is None else int(size)
         return Request(split, size, int(seed), self.checked_resolution(resolution))
 

@@ -4,7 +4,6 @@ Published by Matthey, Higgins, Hassabis and Lerchner (2017). Without the publish
 geometry fitted to published images.
 """
 
-import io
 import math
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from vitae.data import cache
 from vitae.data.dataset import Factor, Source
 from vitae.data.grid import Grid, GridCollection
 from vitae.support.errors import InputError, reason
+from vitae.support.files import opened, require_unpackable
 from vitae.support.randomness import generator
 
 _FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
@@ -110,9 +110,11 @@ def _packed_images(file: Path) -> np.ndarray:
 
     def pack() -> np.ndarray:
         try:
-            # Through BytesIO: numpy does not close a file that turns out not to be an archive.
-            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
+            with opened(file) as stream, np.load(stream, allow_pickle=False) as archive:
+                require_unpackable(file, archive.zip)
                 pixels = archive["imgs"] if "imgs" in archive.files else np.empty(0)
+        except InputError:
+            raise
         except Exception as error:  # numpy and zipfile raise many kinds of errors for a damaged archive
             raise InputError(
                 f"{file} is damaged or truncated ({reason(error)}): delete it and download it again."

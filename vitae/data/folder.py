@@ -24,7 +24,8 @@ from vitae.data.collection import (
     split_indices,
 )
 from vitae.data.dataset import Dataset, Factor, Source
-from vitae.support.errors import InputError, reason
+from vitae.support.errors import CONTROL, InputError, printable, reason
+from vitae.support.files import read_text
 
 TABLE = "factors.csv"
 _DEFAULT_RESOLUTION = (64, 64)
@@ -99,7 +100,7 @@ class Folder(FileCollection):
             image_files.central_crop(*resolution),
             "centre",
         )
-        source = Source(kind, f"{len(files):,} images of your own, {folder.name}")
+        source = Source(kind, f"{len(files):,} images of your own, {printable(folder.name)}")
         return Dataset(torch.from_numpy(images), factors[chosen], about, source)
 
 
@@ -123,9 +124,10 @@ def _find_images(folder: Path) -> list[Path]:
 def _read_factors(files: list[Path], folder: Path) -> tuple[tuple[Factor, ...], np.ndarray]:
     """The factors and their values, `n x factors`, from the table or else from the subfolders."""
     table = folder / TABLE
-    if table.is_file():
+    if table.exists():
         return _factors_from_table(table, [file.relative_to(folder).as_posix() for file in files])
-    subfolders = [file.parent.relative_to(folder).as_posix() for file in files]
+    # Labels are printed, and stored as UTF-8.
+    subfolders = [printable(file.parent.relative_to(folder).as_posix()) for file in files]
     labels = tuple(sorted(set(subfolders)))
     if len(labels) < 2:
         return (), np.empty((len(files), 0))
@@ -161,7 +163,7 @@ def _factors_from_table(table: Path, files: list[str]) -> tuple[tuple[Factor, ..
 def _read_rows(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The column names, and each row with its line number."""
     try:
-        reader = csv.reader(io.StringIO(table.read_text(encoding="utf-8-sig"), newline=""), strict=True)
+        reader = csv.reader(io.StringIO(read_text(table), newline=""), strict=True)
         lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{table} cannot be read as CSV in UTF-8 ({reason(error)}).") from None
@@ -169,6 +171,11 @@ def _read_rows(table: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise InputError(
             f"{table} is empty: it needs a line of column names, one of them 'file', and one line per image."
         )
+    for line, row in lines:
+        if unprintable := next((cell for cell in row if CONTROL.search(cell)), None):
+            raise InputError(
+                f"{table} has control characters in line {line} ({printable(unprintable[:40])}): remove them."
+            )
     (_, names), *rows = lines
     factor_names = [name.removesuffix(_CLASS_SUFFIX) for name in names]
     for i, name in enumerate(factor_names):

@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 
 from vitae.data import downloads
-from vitae.data.collection import IMAGES_PER_TEST_IMAGE, FileCollection, Request, image_count, shuffled_indices
+from vitae.data.collection import (
+    IMAGES_PER_TEST_IMAGE,
+    MAX_IMAGES,
+    FileCollection,
+    Request,
+    image_count,
+    shuffled_indices,
+)
 from vitae.data.dataset import Dataset, Factor, Source
 from vitae.support.errors import InputError, require_known, require_number, system_errors_as_input_errors
 
@@ -93,7 +100,7 @@ class Grid:
         Raises:
             InputError: unknown factor, or an index outside its values.
         """
-        require_number("size", size, 1, whole=True)
+        require_number("size", size, 1, whole=True, largest=MAX_IMAGES)
         if not isinstance(random, torch.Generator):
             raise InputError(f"random must be a torch.Generator, got {random!r}.")
         drawn = [torch.randint(count, (size,), generator=random).numpy() for count in self.sizes]

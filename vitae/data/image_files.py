@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from vitae.data import cache
-from vitae.support.errors import InputError, reason
+from vitae.support.errors import InputError, MemoryShortError, printable, reason
+from vitae.support.files import opened
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 # Pillow's modes without colour: 8 or 32 bits, and 16 bits.
@@ -34,10 +35,12 @@ def read_header(file: Path) -> tuple[tuple[int, int], bool] | None:
     from PIL import Image
 
     try:
-        with Image.open(file) as image:
+        with opened(file) as stream, Image.open(stream) as image:
             sideways = image.getexif().get(_EXIF_ORIENTATION, 1) >= _FIRST_SIDEWAYS
             size = image.size[::-1] if sideways else image.size
             return size, image.mode in _GREY or image.mode in _GREY_16_BITS
+    except MemoryShortError:
+        raise
     except (OSError, SyntaxError, ValueError, TypeError, Image.DecompressionBombError):
         return None
 
@@ -80,7 +83,7 @@ def read(
     unreadable: list[tuple[str, str]] = []
 
     def read_one(file: Path) -> np.ndarray:
-        with Image.open(file) as image:
+        with opened(file) as stream, Image.open(stream) as image:
             upright = _convert(ImageOps.exif_transpose(image), mode)
             left, top, right, bottom = crop(*upright.size)
             # Rounding can put the box slightly outside the image.
@@ -92,8 +95,10 @@ def read(
         for file, target in zip(files[rows], block, strict=True):
             try:
                 target[:] = read_one(file)
+            except MemoryShortError:
+                raise
             except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-                unreadable.append((str(file.relative_to(folder)), reason(error)))
+                unreadable.append((printable(str(file.relative_to(folder))), reason(error)))
 
     def read_all() -> np.ndarray:
         images = cache.fill_in_parallel(shape, write_block, name)

@@ -24,6 +24,7 @@ from vitae.data.collection import SOURCES, Collection
 from vitae.data.dataset import Dataset, Factor, Source, as_floats
 from vitae.support import paths
 from vitae.support.errors import InputError, reason, require_known, system_errors_as_input_errors
+from vitae.support.files import opened
 from vitae.support.randomness import generator
 from vitae.transforms import pixel_grid
 
@@ -212,6 +213,10 @@ def _read_split(root: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
+# The largest of the four files has 47 MB; a small gzip file can hold more than any memory.
+_MOST_BYTES = 2**30
+
+
 def read_idx(path: Path) -> np.ndarray:
     """Read a uint8 array from an IDX file, plain or gzipped.
 
@@ -219,11 +224,14 @@ def read_idx(path: Path) -> np.ndarray:
         InputError: not an IDX file, or shorter or longer than its header says.
     """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with opened(path) as file:
+            content = (gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file).read(_MOST_BYTES + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path} is not a complete gzip file ({error}): download it again.") from None
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from None
+    if len(content) > _MOST_BYTES:
+        raise InputError(f"{path} holds more than {_MOST_BYTES // 2**20} MiB, and MNIST far less: download it again.")
     if len(content) < 4 or content[:3] != b"\x00\x00\x08":
         raise InputError(f"{path} is not an IDX file of bytes: download it again.")
     dimensions = content[3]

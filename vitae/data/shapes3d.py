@@ -15,6 +15,7 @@ from vitae.data import cache
 from vitae.data.dataset import Factor, Source
 from vitae.data.grid import Grid, GridCollection
 from vitae.support.errors import InputError, reason
+from vitae.support.files import opened
 
 _FILE = "3dshapes.h5"
 _URL = f"https://storage.googleapis.com/3d-shapes/{_FILE}"
@@ -111,12 +112,23 @@ def _open(file: Path):
     except ImportError:
         raise InputError(f"reading {file} needs h5py: run 'pip install h5py', or choose --source embedded.") from None
     try:
-        archive = h5py.File(file, "r")
+        with opened(file):
+            archive = h5py.File(file, "r")
     except OSError as error:
         raise InputError(
             f"{file} is not a complete HDF5 file ({reason(error)}): delete it and download it again."
         ) from None
-    images = archive.get("images")
+    try:
+        # A link could lead to another file, or in a circle.
+        plain = isinstance(archive.get("images", getlink=True), h5py.HardLink)
+        images = archive.get("images") if plain else None
+        elsewhere = isinstance(images, h5py.Dataset) and (images.external or images.is_virtual)
+    except Exception as error:  # h5py raises many kinds of errors on damaged files
+        archive.close()
+        raise InputError(f"{file} is damaged ({reason(error)}): delete it and download it again.") from None
+    if elsewhere:
+        archive.close()
+        raise InputError(f"{file} is not the published 3D Shapes: it takes its images from other files.")
     if not isinstance(images, h5py.Dataset) or images.shape != _SHAPE or images.dtype != np.uint8:
         found = f"{images.dtype} {images.shape}" if isinstance(images, h5py.Dataset) else "missing"
         archive.close()
@@ -137,7 +149,9 @@ def _read(file: Path, rows: np.ndarray) -> np.ndarray:
             wanted = order[done:after]
             try:
                 block = images[start : ascending[after - 1] + 1]
-            except OSError as error:
+            except MemoryError:
+                raise
+            except (OSError, RuntimeError) as error:
                 raise InputError(f"{file} is damaged ({reason(error)}): delete it and download it again.") from None
             result[wanted] = block[rows[wanted] - start].transpose(0, 3, 1, 2)
             bar.update(after - done)

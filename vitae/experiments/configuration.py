@@ -10,8 +10,8 @@ import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vitae.data.collection import MAX_IMAGES
 from vitae.experiments.declaration import EXPERIMENTS, PROFILES, ROWS
-from vitae.experiments.records import OF_IMAGES
 from vitae.models.architectures import (
     ARCHITECTURES,
     ModelSettings,
@@ -24,11 +24,17 @@ from vitae.models.objectives import OBJECTIVES
 from vitae.support import paths
 from vitae.support.devices import PRECISIONS
 from vitae.support.errors import InputError, require_known, require_number
+from vitae.support.schema import misfit, schema_of
 from vitae.support.settings import setting
 from vitae.training.schedule import Schedule
 
 # More latents than this are a typing error.
 _MOST_LATENTS = 10_000
+# A thousand times the usual number: each draw decodes every image once more.
+_MOST_SAMPLES = 100_000
+
+# In the name of a run, what precedes the hash of its images; only where another run had the name before.
+OF_IMAGES = "-images="
 
 
 def architecture_and_objective(model: str) -> tuple[str, str]:
@@ -91,17 +97,15 @@ class Configuration(ModelSettings):
         require_known("profile", self.profile, PROFILES)
         architecture_and_objective(self.model)
         require_number("seed", self.seed, 0, whole=True)
-        require_number("samples", self.samples, 1, whole=True)
+        require_number("samples", self.samples, 1, whole=True, largest=_MOST_SAMPLES)
         for name in ("train_size", "test_size"):
             if getattr(self, name) is not None:
-                require_number(name, getattr(self, name), 2, whole=True)
+                require_number(name, getattr(self, name), 2, whole=True, largest=MAX_IMAGES)
         require_number("gamma_scale", self.gamma_scale, 0)
         if self.gamma_limit is not None:
             require_number("gamma_limit", self.gamma_limit, 1e-6)
         for name, smallest in (("appearance", 1), ("perspective", 1), ("templates", 1), ("template_latents", 0)):
-            require_number(name, getattr(self, name), smallest, whole=True)
-            if getattr(self, name) > _MOST_LATENTS:
-                raise InputError(f"{name} must be at most {_MOST_LATENTS:,}, got {getattr(self, name):,}.")
+            require_number(name, getattr(self, name), smallest, whole=True, largest=_MOST_LATENTS)
         for name, value in self.strengths.items():
             require_number(name, value, 0)
         betas = [value for name, value in sorted(self.strengths.items()) if name.startswith("beta_")]
@@ -240,7 +244,10 @@ def configuration_of(record: dict) -> Configuration:
     Raises:
         InputError: the record has settings of another version of vitae.
     """
-    stated = dict(record["configuration"])
+    stated = record["configuration"]
+    if wrong := misfit(stated, schema_of(Configuration), "configuration"):
+        raise InputError(f"what states the settings of {record['run']} {wrong}: train it again.")
+    stated = dict(stated)
     try:
         for name in ("widths", "vae_widths"):
             stated[name] = tuple(stated[name])

@@ -35,39 +35,73 @@ import math
 from collections.abc import Collection
 from pathlib import Path
 
+from vitae.experiments.configuration import OF_IMAGES, Configuration
 from vitae.metrics.registry import SCORES
 from vitae.support import paths
-from vitae.support.errors import InputError
-from vitae.support.files import write_text
+from vitae.support.errors import DamagedError, InputError
+from vitae.support.files import read_json, write_text
+from vitae.support.schema import (
+    ANY,
+    COUNT,
+    FLAG,
+    MEASURED,
+    TEXT,
+    WATCHED,
+    Each,
+    Nullable,
+    Optional,
+    Values,
+    holds_control_characters,
+    misfit,
+    schema_of,
+)
 
 SCHEMA = 2
 
-# In the name of a run, what precedes the hash of its images; only where another run had the name before.
-OF_IMAGES = "-images="
-
-_NUMBER = (int, float, type(None))
-_ESTIMATE = {"mean": _NUMBER, "standard_error": _NUMBER}
-# What every record has: key -> type, or the same for what is inside.
-_SHAPE = {
-    "schema": int,
-    "run": str,
-    "configuration": {"dataset": str, "model": str, "profile": str, "seed": int, "overrides": dict},
-    "fingerprint": str,
-    "data": {"source": str, "location": str, "train": int, "evaluated": int, "evaluated_on": str},
-    "parameters": int,
-    "seconds": {"train": _NUMBER, "evaluate": _NUMBER},
-    "losses": list,
+_ESTIMATE = {"mean": MEASURED, "standard_error": MEASURED}
+_BY_SPACE = Values(Values(MEASURED))
+# What every record has, and what this package reads of the rest.
+_RECORD = {
+    "schema": COUNT,
+    "run": TEXT,
+    "configuration": {
+        "dataset": TEXT,
+        "model": TEXT,
+        "profile": TEXT,
+        "seed": COUNT,
+        "overrides": Values(ANY),
+        **{
+            name: Optional(inner.inner if isinstance(inner, Optional) else inner)
+            for name, inner in schema_of(Configuration).items()
+            if name not in ("dataset", "model", "profile", "seed", "overrides")
+        },
+    },
+    "fingerprint": TEXT,
+    "data": {"source": TEXT, "location": TEXT, "train": COUNT, "evaluated": COUNT, "evaluated_on": TEXT},
+    "parameters": COUNT,
+    "seconds": {"train": MEASURED, "evaluate": MEASURED},
+    "losses": Each(MEASURED),
+    "curves": Optional(Values(Each(MEASURED))),
+    "held_out": Optional(Each(WATCHED)),
+    "convergence": Optional(Nullable({"gain": WATCHED, "tolerance": WATCHED, "converged": FLAG})),
     "scores": {
         "train_elbo": _ESTIMATE,
         "test_elbo": _ESTIMATE,
         "log_likelihood": _ESTIMATE,
-        "samples": int,
-        "d_score": _NUMBER,
-        "predictability": dict,
-        "factors": list,
+        "log_likelihood_gain": Optional({**_ESTIMATE, "samples": COUNT, "images": COUNT}),
+        "bernoulli_limit": Optional(MEASURED),
+        "samples": COUNT,
+        "d_score": MEASURED,
+        "predictability": _BY_SPACE,
+        "predictability_of_draws": Optional(_BY_SPACE),
+        "guessing": Optional(Values(MEASURED)),
+        "factors": Each(TEXT),
+        "latents": Optional(Each(TEXT)),
+        "template_use": Optional(Each(MEASURED)),
+        "templates_living": Optional(COUNT),
     },
-    "score_versions": dict,
-    "device": str,
+    "score_versions": Values(COUNT),
+    "device": TEXT,
 }
 
 
@@ -94,15 +128,15 @@ def read_record(path: Path) -> dict:
         InputError: there is none, it is damaged, or it was written by another version of the schema.
     """
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json(path)
     except FileNotFoundError:
         raise InputError(f"there is no record {path}: train that run first.") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is not a readable record ({error}): delete it and train again.") from None
+    except DamagedError as error:
+        raise InputError(f"{error}, so it is not a readable record: delete it and train again.") from None
     schema = record.get("schema") if isinstance(record, dict) else None
     if schema != SCHEMA:
         raise InputError(
-            f"{path} has schema {schema}, this vitae reads {SCHEMA}: delete the record and train again, "
+            f"{path} has schema {str(schema)[:40]}, this vitae reads {SCHEMA}: delete the record and train again, "
             f"or read it with the version that wrote it."
         )
     if damage := _damage(record):
@@ -112,28 +146,18 @@ def read_record(path: Path) -> dict:
 
 def _damage(record: dict) -> str:
     """What is wrong with a record, in words; empty if it can be used."""
-    if wrong := _misfit(record, _SHAPE, ""):
+    if wrong := misfit(record, _RECORD):
         return wrong
-    for space, known in record["scores"]["predictability"].items():
-        if not isinstance(known, dict) or not all(isinstance(number, _NUMBER) for number in known.values()):
-            return f"has no usable scores.predictability.{space}"
-    return ""
-
-
-def _misfit(value: dict, shape: dict, place: str) -> str:
-    for key, expected in shape.items():
-        where = f"{place}{key}"
-        if key not in value:
-            return f"lacks {where}"
-        inner = value[key]
-        if isinstance(expected, dict):
-            if not isinstance(inner, dict):
-                return f"has no usable {where}"
-            if wrong := _misfit(inner, expected, f"{where}."):
+    for score in SCORES.values():
+        for name in (column.name for column in score.columns):
+            found = record["scores"].get(name)
+            if isinstance(found, dict):
+                wrong = misfit(found, {"mean": MEASURED}, f"scores.{name}")
+            else:
+                wrong = misfit(found, MEASURED, f"scores.{name}")
+            if wrong:
                 return wrong
-        elif not isinstance(inner, expected) or isinstance(inner, bool):
-            return f"has no usable {where}"
-    return ""
+    return "has control characters in its text" if holds_control_characters(record) else ""
 
 
 def outdated_scores(record: dict) -> list[str]:

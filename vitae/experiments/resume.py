@@ -15,9 +15,10 @@ from vitae.experiments.records import is_superseded, read_record
 from vitae.experiments.run_data import Data
 from vitae.models.base import GenerativeModel
 from vitae.models.networks import Shape
-from vitae.support.errors import InputError
+from vitae.support.errors import DamagedError, InputError, MemoryShortError
 from vitae.support.files import read_metadata, read_tensors
-from vitae.training.checkpoint import previous_of
+from vitae.support.schema import ANY, COUNT, TEXT, Values, misfit
+from vitae.training.checkpoint import PROGRESS, previous_of, weights_misfit
 from vitae.training.step import Run
 
 # Settings that only evaluation uses, and a name.
@@ -107,7 +108,7 @@ def _stated_in(weights: Path) -> dict:
     """What is stated beside weights; empty if they are missing or damaged."""
     try:
         return read_metadata(weights)
-    except (FileNotFoundError, InputError):
+    except (FileNotFoundError, DamagedError):
         return {}
 
 
@@ -130,11 +131,16 @@ def checkpoint_holding(runs: Sequence[Run], folder: Path) -> Path | None:
 
 
 def _runs_in(checkpoint: Path) -> list[tuple[str, str]]:
-    """Names and fingerprints of the runs in a checkpoint; none if it cannot be read."""
+    """Names and fingerprints of the runs in a checkpoint, which may be of others; none if it cannot be read."""
     try:
-        return [(name, stated["fingerprint"]) for name, stated in read_metadata(checkpoint).items()]
-    except (FileNotFoundError, InputError, TypeError, KeyError):
+        stated = read_metadata(checkpoint)
+    except MemoryShortError:
+        raise
+    except (FileNotFoundError, InputError):
         return []
+    if misfit(stated, Values({"fingerprint": TEXT})):
+        return []
+    return [(name, own["fingerprint"]) for name, own in stated.items()]
 
 
 def remove_finished_checkpoints(folder: Path) -> None:
@@ -174,24 +180,30 @@ def load_model(configuration: Configuration, data: Data | Shape) -> GenerativeMo
         configuration, shape = for_images(configuration, data), data.train.shape
     path = weights_path(configuration)
     tensors, stated = read_weights(path)
-    if isinstance(data, Data) and stated.get("fingerprint") != fingerprint(configuration, data):
+    if isinstance(data, Data) and stated["fingerprint"] != fingerprint(configuration, data):
         raise InputError(f"{path} holds weights of other settings or other images: train on these images first.")
-    theirs = stated.get("configuration")
-    if not isinstance(theirs, dict) or _trained_settings(theirs) != _trained_settings(configuration.as_json()):
+    if _trained_settings(stated["configuration"]) != _trained_settings(configuration.as_json()):
         raise InputError(f"{path} holds the weights of another run: train again with --restart.")
     model = build(configuration, shape)
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError:
-        raise InputError(f"{path} holds damaged weights: train again with --restart.") from None
+    # Before loading, which would cast another dtype, and before scoring, which would make null of every number.
+    if wrong := weights_misfit(tensors, model.state_dict()):
+        raise InputError(f"{path} {wrong}: train again with --restart.")
+    model.load_state_dict(tensors)
     return model.eval()
+
+
+# What is stated beside the weights of a finished training; `configuration_of` looks into the configuration.
+_STATED = {"fingerprint": TEXT, "configuration": Values(ANY), "progress": PROGRESS, "together": COUNT}
 
 
 def read_weights(path: Path) -> tuple[dict[str, torch.Tensor], dict]:
     """Weights and what is stated beside them; raises `InputError` if they are missing or damaged."""
     try:
-        return read_tensors(path)
+        tensors, stated = read_tensors(path)
     except FileNotFoundError:
         raise InputError(f"there is no {path}: train that run first.") from None
-    except InputError as error:
+    except DamagedError as error:
         raise InputError(f"{error}: train again with --restart.") from None
+    if wrong := misfit(stated, _STATED):
+        raise InputError(f"{path} {wrong}: train again with --restart.")
+    return tensors, stated

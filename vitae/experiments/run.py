@@ -102,6 +102,7 @@ def run_together(
             data = last.of(batch[0])
             own = [for_images(configuration, data) for configuration in batch]
             if restart:
+                _require_startable(own, data, where)
                 forget(own)
             found = _run_batch(own, data, where, restart, skip_recorded, score, failures)
             records |= {asked.run: found[each.run] for asked, each in zip(batch, own, strict=True) if each.run in found}
@@ -113,6 +114,19 @@ def run_together(
     if failures:
         raise NonFiniteLoss(" ".join(failures))
     return [records[name] for name in names] if score else []
+
+
+def _require_startable(batch: Sequence[Configuration], data: Data, where: torch.device) -> None:
+    """Refuse what could not train here, before a restart deletes what is already there.
+
+    Raises:
+        InputError: a file cannot be written, or the model cannot be built or applied to images.
+    """
+    for configuration in batch:
+        for file in (record_path(configuration), weights_path(configuration)):
+            require_writable(file)
+    model = build(batch[0], data.train.shape).to(where)
+    likelihood.elbo(model, data.held_out.images[:1], seed=0)
 
 
 def _batch_key(configuration: Configuration) -> str:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from vitae.models.base import Latent, Latents, Output, Posterior, TransformingModel
+from vitae.models.base import Latent, Latents, Output, Posterior, TransformingModel, code_in
 from vitae.models.gaussian import Gaussian, gaussian_log_prob
 from vitae.models.networks import Shape
 from vitae.support.errors import InputError
@@ -271,18 +271,18 @@ class Archetypes(TransformingModel):
         return weights.logsumexp(1).unflatten(0, (len(x), samples))
 
     def appearance(self, z: dict[str, Tensor]) -> Tensor:
-        means = self.likelihood.mean(self.templates(z["z_A"][:, None, self.count :]))
+        means = self.likelihood.mean(self.templates(code_in(z, "z_A")[:, None, self.count :]))
         return _of_choice(means, self._choice(z))
 
     def gamma(self, z: dict[str, Tensor]) -> Tensor:
-        z_P = z["z_P"]
+        z_P = code_in(z, "z_P")
         if not self.shared:
             z_P = torch.cat([z_P, one_hot(self._choice(z), self.count).to(z_P.dtype)], 1)
         return self.decoder_P(z_P)
 
     def _choice(self, z: dict[str, Tensor]) -> Tensor:
         """The k of a code, the column with the largest number, `batch`."""
-        return z["z_A"][:, : self.count].argmax(1)
+        return code_in(z, "z_A")[:, : self.count].argmax(1)
 
 
 def _of_choice(values: Tensor, k: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vitae.models.archetypes import Archetypes, DecodedTemplates, FreeTemplates
-from vitae.models.base import GenerativeModel
+from vitae.models.base import GenerativeModel, TransformingModel
 from vitae.models.devae import DeVAE
 from vitae.models.did import DiD
 from vitae.models.factor_vae import FactorVAE
@@ -331,7 +331,37 @@ def require_valid_settings(settings: ModelSettings) -> None:
 
 
 def initial_model(architecture: str, settings: ModelSettings, shape: Shape, seed: int) -> GenerativeModel:
-    """A model with initial weights drawn from the seed, on the CPU; torch's global generator is left unchanged."""
+    """A model with initial weights drawn from the seed, on the CPU; torch's global generator is left unchanged.
+
+    Raises:
+        InputError: the registered function returns no complete model.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return ARCHITECTURES.named(architecture).build(settings, shape)
+        model = ARCHITECTURES.named(architecture).build(settings, shape)
+    _require_complete(architecture, model)
+    return model
+
+
+def _require_complete(architecture: str, model) -> None:
+    """Refuse what is no model, or lacks what everything else asks of a model."""
+    if not isinstance(model, GenerativeModel):
+        raise InputError(
+            f"the function registered as model '{architecture}' must return a vitae.models.base.GenerativeModel, got "
+            f"{type(model).__name__}."
+        )
+    spaces = getattr(model, "spaces", None)
+    sizes = spaces.values() if isinstance(spaces, dict) else ()
+    if not sizes or not all(isinstance(size, int) and size > 0 for size in sizes):
+        raise InputError(
+            f"the constructor of model '{architecture}' must set spaces, the dimension of each latent space by its "
+            f"name, for instance {{'z': 5}}, got {str(spaces)[:60]}."
+        )
+    if isinstance(model, TransformingModel) and not {"z_A", "z_P"} <= set(spaces):
+        raise InputError(
+            f"model '{architecture}' transforms, so it needs z_A and z_P, got {', '.join(map(str, spaces))[:60]}."
+        )
+    if not isinstance(getattr(model, "likelihood", None), nn.Module):
+        raise InputError(
+            f"the constructor of model '{architecture}' must set likelihood, one of vitae.models.likelihoods."
+        )

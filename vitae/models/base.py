@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vitae.models.gaussian import Gaussian, gaussian_log_prob
+from vitae.support.errors import InputError
 from vitae.support.randomness import Noise
 from vitae.transforms import Transformation
 
@@ -90,6 +91,18 @@ def frozen(network: nn.Module) -> Callable[[Tensor], Tensor]:
     """The network as a function whose inputs get gradients and whose weights do not, for adversarial losses."""
     weights = {name: value.detach() for name, value in network.named_parameters()}
     return lambda x: torch.func.functional_call(network, weights, (x,))
+
+
+def code_in(z: dict[str, Tensor], space: str) -> Tensor:
+    """The codes of one latent space, `batch x d`, of those that a decoder is given.
+
+    Raises:
+        InputError: they are missing.
+    """
+    if not isinstance(z, dict) or space not in z:
+        held = ", ".join(map(str, z)) if isinstance(z, dict) else type(z).__name__
+        raise InputError(f"this decoder takes a dictionary with the codes of {space}, got {held or 'nothing'}.")
+    return z[space]
 
 
 class GenerativeModel(nn.Module, ABC):

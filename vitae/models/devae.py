@@ -10,7 +10,7 @@ increasing beta. Space 0 is the code at test time.
 import torch
 from torch import Tensor, nn
 
-from vitae.models.base import Latents, Output
+from vitae.models.base import Latents, Output, code_in
 from vitae.models.gaussian import Gaussian
 from vitae.models.vae import VAE
 from vitae.support.errors import InputError
@@ -49,7 +49,7 @@ class DeVAE(VAE):
         self.offsets = nn.Parameter(torch.zeros(stages - 1, latents))
 
     def decode(self, z: dict[str, Tensor]) -> Tensor:
-        return self._decode(z["z"], 0)
+        return self._decode(code_in(z, "z"), 0)
 
     def _decode(self, z: Tensor, stage: int) -> Tensor:
         embedding = self.embeddings[stage].expand(len(z), -1).to(z.dtype)

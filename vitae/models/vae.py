@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from vitae.models.base import GenerativeModel, Latents
+from vitae.models.base import GenerativeModel, Latents, code_in
 from vitae.support.randomness import Noise
 
 
@@ -26,4 +26,4 @@ class VAE(GenerativeModel):
         return Latents({"z": posterior}, {"z": posterior.sample(noise)})
 
     def decode(self, z: dict[str, Tensor]) -> Tensor:
-        return self.likelihood.mean(self.decoder(z["z"]))
+        return self.likelihood.mean(self.decoder(code_in(z, "z")))

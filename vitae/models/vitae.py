@@ -9,7 +9,7 @@ C-VITAE (conditional) infers appearance from the image with the inferred perspec
 
 from torch import Tensor, nn
 
-from vitae.models.base import Latents, TransformingModel
+from vitae.models.base import Latents, TransformingModel, code_in
 from vitae.support.randomness import Noise
 from vitae.transforms import Transformation
 
@@ -56,7 +56,7 @@ class VITAE(TransformingModel):
         return Latents({"z_A": q_A, "z_P": q_P}, {"z_A": q_A.sample(noise), "z_P": z_P})
 
     def appearance(self, z: dict[str, Tensor]) -> Tensor:
-        return self.likelihood.mean(self.decoder_A(z["z_A"]))
+        return self.likelihood.mean(self.decoder_A(code_in(z, "z_A")))
 
     def gamma(self, z: dict[str, Tensor]) -> Tensor:
-        return self.decoder_P(z["z_P"])
+        return self.decoder_P(code_in(z, "z_P"))

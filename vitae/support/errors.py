@@ -1,6 +1,7 @@
 """Errors that users can fix themselves: one sentence each, and exit code 2 on the command line."""
 
 import difflib
+import errno
 import functools
 import numbers
 import re
@@ -15,6 +16,14 @@ class InputError(ValueError):
         return [f"{type(self).__name__}: {self}"]
 
 
+class DamagedError(InputError):
+    """A file whose content is not what it should be; the message has no final full stop, so that callers add advice."""
+
+
+class MemoryShortError(InputError):
+    """There is not enough memory to read a file, which says nothing about the file."""
+
+
 class NotFiniteError(InputError):
     """A number that must be finite is infinite or NaN; in training this means that the run has diverged."""
 
@@ -24,18 +33,43 @@ def reason(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".:")
 
 
-def require_number(name: str, value, smallest: float, *, whole: bool = False) -> None:
-    """Refuse a value that is not a number from `smallest` to 2^62, or not a whole number where one is required.
+def is_memory_shortage(error: BaseException) -> bool:
+    """Whether an error of any library says that memory is short; torch and Pillow have no class for that."""
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", None) == errno.ENOMEM
+        or re.search(r"not enough memory|allocate memory|out of memory", str(error), re.IGNORECASE) is not None
+    )
+
+
+# Control characters, of which \x1b starts the escape codes of terminals.
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_UNPRINTABLE = re.compile(rf"{CONTROL.pattern}|[\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Text with escapes for control characters, which a terminal would obey, and for bytes that are no UTF-8."""
+    # Such bytes are lone surrogates in Python's names of files.
+    return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", text)
+
+
+def require_number(name: str, value, smallest: float, *, whole: bool = False, largest: float = 2**62) -> None:
+    """Refuse a value that is not a number from `smallest` to `largest`, or not a whole number where one is required.
 
     Python's and numpy's numbers are accepted, booleans are not.
+
+    Args:
+        largest: beyond which a number is a typing error; by default what 64 bits hold with room to add.
 
     Raises:
         InputError: naming the setting and the value.
     """
     kinds = numbers.Integral if whole else numbers.Real
-    if isinstance(value, bool) or not isinstance(value, kinds) or not smallest <= value <= 2**62:
+    if isinstance(value, bool) or not isinstance(value, kinds) or not smallest <= value <= largest:
         kind = "a whole number" if whole else "a number"
-        most = " (2^62 at most)" if isinstance(value, kinds) and value > 2**62 else ""
+        most = ""
+        if isinstance(value, kinds) and value > largest:
+            most = f" ({'2^62' if largest == 2**62 else f'{largest:,}'} at most)"
         raise InputError(f"{name} must be {kind} of {smallest} or more, got {str(value)[:40]}{most}.")
 
 
@@ -60,13 +94,12 @@ def system_errors_as_input_errors(function: Callable) -> Callable:
     def wrapped(*arguments, **settings):
         try:
             return function(*arguments, **settings)
-        except OSError as error:
+        except (OSError, MemoryError, RuntimeError) as error:
+            if is_memory_shortage(error):
+                raise InputError("the images do not fit into memory: ask for fewer or smaller images.") from None
+            if not isinstance(error, OSError):
+                raise
             where = error.filename if error.filename is not None else "a file"
             raise InputError(f"cannot use {where}: {(error.strerror or reason(error)).lower()}.") from None
-        except (MemoryError, RuntimeError) as error:
-            # torch has no class of its own for this error on a CPU, only these messages.
-            if isinstance(error, RuntimeError) and not re.search(r"not enough memory|allocate memory", str(error)):
-                raise
-            raise InputError("the images do not fit into memory: ask for fewer or smaller images.") from None
 
     return wrapped

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from vitae.support.errors import InputError
+from vitae.support.errors import InputError, reason
 
 try:
     from numba import njit
@@ -10,6 +10,10 @@ except ImportError:
     raise InputError(
         "rendering and boosted trees need numba, which is not installed: run 'pip install numba', or load your own "
         "images with --data-root."
+    ) from None
+except ValueError as error:
+    raise InputError(
+        f"numba does not start ({reason(error)}): correct the variables NUMBA_... of this shell."
     ) from None
 
 

@@ -125,7 +125,7 @@ def train_together(
     _require_trainable_together(runs, images)
     keep_freed_memory()
     device = next(runs[0].model.parameters()).device
-    saved = read_checkpoint((checkpoint, resume), runs)
+    saved = read_checkpoint((checkpoint, resume), runs, len(images))
     for run in runs:
         run.model.train()
         if run.name in saved:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from vitae.support.errors import InputError, require_number
 from vitae.support.settings import setting
 
+# More epochs than this, or images per step than any dataset has, are a typing error.
+_MOST_EPOCHS, _MOST_PER_STEP = 100_000, 10_000_000
 _FRACTIONS = ("kl_annealing", "learning_rate_warmup", "learning_rate_decay")
 
 
@@ -39,8 +41,8 @@ class Schedule:
     )
 
     def __post_init__(self):
-        for name, smallest in (("epochs", 0), ("batch", 1)):
-            require_number(name, getattr(self, name), smallest, whole=True)
+        require_number("epochs", self.epochs, 0, whole=True, largest=_MOST_EPOCHS)
+        require_number("batch", self.batch, 1, whole=True, largest=_MOST_PER_STEP)
         for name in ("learning_rate", *_FRACTIONS):
             require_number(name, getattr(self, name), 0)
         for name in _FRACTIONS:

@@ -67,6 +67,20 @@ class Progress:
     curves: dict[str, list[float]] = field(default_factory=dict)
     held_out: list[float] = field(default_factory=list)
 
+    def contradiction(self, schedule: Schedule, images: int) -> str:
+        """How a progress that was read contradicts its schedule and number of images; "" if it does not."""
+        per_epoch = images // min(schedule.batch, images)
+        total = schedule.epochs * per_epoch
+        if self.step > total:
+            return f"is at step {self.step:,} of {total:,}"
+        if self.diverged is not None:
+            return "" if self.diverged <= total else f"diverged in step {self.diverged:,} of {total:,}"
+        if len(self.losses) != self.step // per_epoch:
+            return f"has losses of {len(self.losses):,} epochs, but is in epoch {self.step // per_epoch:,}"
+        if (self.elbo is None) != (self.step < per_epoch):
+            return "has an ELBO from before its first epoch" if self.step < per_epoch else "lacks elbo"
+        return ""
+
     def add_to_curves(self, values: dict[str, float], step: int, total: int) -> None:
         """Add the values of one of `total` steps to the mean of the point that the step belongs to."""
         points = min(CURVE_POINTS, total)

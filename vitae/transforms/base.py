@@ -37,9 +37,35 @@ def resample(images: Tensor, points: Tensor) -> Tensor:
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
-def _dtype_and_shape(value) -> str:
-    """A tensor's dtype and shape, or the type of any other value, for error messages."""
-    return f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+def _description(value) -> str:
+    """A tensor's dtype, shape, device and unusual layout, or the type of any other value, for error messages."""
+    if not isinstance(value, Tensor):
+        return type(value).__name__
+    layout = "" if value.layout is torch.strided else f", stored as {value.layout} and not dense"
+    return f"{value.dtype} of shape {tuple(value.shape)} on {value.device}{layout}"
+
+
+def _alike(value, gamma: Tensor) -> bool:
+    """Whether a value is a dense tensor of gamma's dtype on its device: kernels read memory by address and trust both.
+
+    A tensor of another device would be read as if it were here, and a sparse one has no such memory at all.
+    """
+    return (
+        isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and value.dtype == gamma.dtype
+        and value.device == gamma.device
+    )
+
+
+def require_dim(transformation: "Transformation") -> None:
+    """Refuse a transformation of which it is not known how many parameters it has.
+
+    Raises:
+        InputError: its class sets no `dim`.
+    """
+    if not isinstance(getattr(transformation, "dim", None), int):
+        raise InputError(f"{type(transformation).__name__} must set dim, the number of its parameters.")
 
 
 class Transformation(ABC):
@@ -151,30 +177,29 @@ class Transformation(ABC):
             The points as `batch x n x 2`, or `1 x n x 2` if all transformations share them; None without points.
 
         Raises:
-            InputError: gamma is not a floating-point `batch x dim`; points are not `n x 2`, `1 x n x 2` or
-                `batch x n x 2` of gamma's dtype; images are not `batch x channels x height x width` of gamma's dtype;
-                or there are both, and not one point per pixel.
+            InputError: gamma is not a dense floating-point `batch x dim`; points are not `n x 2`, `1 x n x 2` or
+                `batch x n x 2`, or images not `batch x channels x height x width`, dense, of gamma's dtype and on its
+                device; or there are both, and not one point per pixel.
         """
+        require_dim(self)
         fits = isinstance(gamma, Tensor) and gamma.ndim == 2 and gamma.shape[1] == self.dim
-        if not fits or not gamma.is_floating_point():
+        if not fits or not gamma.is_floating_point() or gamma.layout is not torch.strided:
             raise InputError(
-                f"{self} takes floating-point gamma of shape batch x {self.dim}, got {_dtype_and_shape(gamma)}."
+                f"{self} takes floating-point gamma of shape batch x {self.dim}, got {_description(gamma)}."
             )
-        batch, dtype = len(gamma), gamma.dtype
-        if images is not _ABSENT:
-            fits = isinstance(images, Tensor) and images.ndim == 4
-            if not fits or len(images) != batch or images.dtype != dtype:
-                raise InputError(
-                    f"{self} takes images of {dtype} and shape {batch} x channels x height x width with this gamma, "
-                    f"got {_dtype_and_shape(images)}."
-                )
+        batch, dtype, device = len(gamma), gamma.dtype, gamma.device
+        if images is not _ABSENT and not (_alike(images, gamma) and images.ndim == 4 and len(images) == batch):
+            raise InputError(
+                f"{self} takes images of {dtype} and shape {batch} x channels x height x width on {device} with this "
+                f"gamma, got {_description(images)}."
+            )
         if points is _ABSENT:
             return None
-        fits = isinstance(points, Tensor) and (points.ndim == 2 or (points.ndim == 3 and len(points) in (1, batch)))
-        if not fits or points.shape[-1] != 2 or points.dtype != dtype:
+        fits = _alike(points, gamma) and (points.ndim == 2 or (points.ndim == 3 and len(points) in (1, batch)))
+        if not fits or points.shape[-1] != 2:
             raise InputError(
-                f"{self} takes points of {dtype} and shape n x 2 or {batch} x n x 2 with this gamma, "
-                f"got {_dtype_and_shape(points)}."
+                f"{self} takes points of {dtype} and shape n x 2 or {batch} x n x 2 on {device} with this gamma, "
+                f"got {_description(points)}."
             )
         points = points if points.ndim == 3 else points[None]
         if images is not _ABSENT:

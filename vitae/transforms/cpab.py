@@ -88,8 +88,9 @@ class CPAB(Transformation):
             InputError: the velocities have another shape.
         """
         n = len(self.vertices)
-        if velocities.ndim != 3 or velocities.shape[1:] != (n, 2):
-            raise InputError(f"{self} has vertex velocities of shape batch x {n} x 2, got {tuple(velocities.shape)}.")
+        if not isinstance(velocities, Tensor) or velocities.ndim != 3 or velocities.shape[1:] != (n, 2):
+            found = tuple(velocities.shape) if isinstance(velocities, Tensor) else type(velocities).__name__
+            raise InputError(f"{self} has vertex velocities of shape batch x {n} x 2, got {found}.")
         free = cpab_reference.free_components(*self.tessellation, self._slip)
         return velocities.flatten(1)[:, list(free)]
 
@@ -154,9 +155,11 @@ class CPAB(Transformation):
         difference. This integrates the grid twice.
 
         Raises:
-            InputError: gamma is not `batch x dim` or not finite.
+            InputError: gamma is not `batch x dim` or not finite, or height or width is not a positive whole number.
         """
         self.check(gamma)
+        require_number("height", height, 1, whole=True)
+        require_number("width", width, 1, whole=True)
         gamma = gamma.detach()
         operators.require_finite(gamma)
         taken = self.steps_of(gamma)

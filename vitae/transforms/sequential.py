@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from vitae.support.errors import InputError
-from vitae.transforms.base import Transformation
+from vitae.transforms.base import Transformation, require_dim
 
 
 class Sequential(Transformation):
@@ -25,6 +25,7 @@ class Sequential(Transformation):
                     f"Sequential takes transformations, as in Sequential(Affine(), CPAB()), but argument {number} is "
                     f"{part!r:.60}."
                 )
+            require_dim(part)
         self.parts = parts
         self.dim = sum(part.dim for part in parts)
 

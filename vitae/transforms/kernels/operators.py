@@ -32,6 +32,10 @@ def _load_kernels(device: str) -> ModuleType | None:
     module, package = _KERNEL_MODULES[device]
     try:
         return importlib.import_module(module)
+    except ValueError as error:
+        raise InputError(
+            f"{package} does not start ({reason(error)}): correct the variables {package.upper()}_... of this shell."
+        ) from None
     except (ImportError, RuntimeError) as error:  # numba without a writable folder for its cache raises the latter
         warnings.warn(
             f"transformations on {device} run in plain torch, several times slower, because {package} cannot be "
