@@ -1,4 +1,4 @@
-"""What services read: workflows and forms of GitHub, hooks, Binder. Names are checked here, since they fail far away."""
+"""What services read: workflows and forms of GitHub, hooks, Binder. They fail far away, so names are checked here."""
 
 import os
 import re
