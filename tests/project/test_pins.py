@@ -69,6 +69,9 @@ def test_conda_users_get_the_same_pins():
 def test_one_version_everywhere():
     version = PROJECT["project"]["version"]
     assert vitae.__version__ == version
-    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == version
+    assert citation["keywords"] == PROJECT["project"]["keywords"]
+    assert citation["license"] == PROJECT["project"]["license"]
     assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
     assert f"version = {{{version}}}" in (ROOT / "book/references.md").read_text()
