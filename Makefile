@@ -5,6 +5,8 @@
 #   make full              every run of the poster's size, resumed if it was stopped: VITAE_DATA=... make full
 #   make test              pytest and nbval
 #   make install           only the environment, .venv, for papermill and vitae
+#   make lab               JupyterLab in notebooks/, in that environment
+#   make wheel             build/dist: the wheel and its source
 PYTHON  ?= python3
 PROFILE ?= quick
 CORES   ?= $(shell $(PYTHON) -c "import os; print(os.cpu_count())")
@@ -22,9 +24,14 @@ STEPS := PYTHONPATH=$(abspath book/_snakemake) $(BIN)/snakemake --cores $(CORES)
 STUDY   ?= build/study
 DEVICE  ?= auto
 
-.PHONY: help install book full pdf test lint lock clean
+# JupyterLab asks nobody whether to fetch news from its makers.
+QUIET_LAB := .venv/etc/jupyter/labconfig/page_config.json
+# More options of `make lab`, such as --no-browser.
+LAB_OPTIONS ?=
+
+.PHONY: help install lab book full pdf test lock wheel clean
 help:
-	@sed -n '2,7s/^# *//p' Makefile
+	@sed -n '2,9s/^# *//p' Makefile
 
 $(UV):
 	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || \
@@ -37,6 +44,8 @@ $(READY): requirements.lock pyproject.toml | $(UV)
 	  $(UV) venv --quiet --clear --python $(PYTHON) .venv && \
 	  VIRTUAL_ENV=.venv $(UV) pip sync --quiet --require-hashes requirements.lock && \
 	  VIRTUAL_ENV=.venv $(UV) pip install --quiet --no-deps --no-build-isolation --editable . && \
+	  $(BIN)/python -m ipykernel install --sys-prefix --name vitae --display-name vitae >/dev/null && \
+	  mkdir -p $(dir $(QUIET_LAB)) && echo '{"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": true}}' > $(QUIET_LAB) && \
 	  echo "installed in $$(( $$(date +%s) - start )) s"
 	@touch $@
 
@@ -45,6 +54,9 @@ install: $(READY)
 # Notebooks run in a kernel of this environment, whatever kernels the user has registered.
 export JUPYTER_PATH := $(abspath .venv/share/jupyter)
 export PATH := $(abspath $(BIN)):$(PATH)
+
+lab: $(READY)
+	@cd notebooks && $(abspath $(BIN))/jupyter lab $(LAB_OPTIONS)
 
 book: $(READY)
 	@echo "building the book in profile $(PROFILE), $(CORES) steps at a time; logs are in build/logs"
@@ -74,6 +86,10 @@ test: $(READY)
 lock: | $(UV)
 	$(UV) pip compile pyproject.toml $(EXTRAS:%=--extra %) --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" --output-file requirements.lock --quiet
+
+wheel: | $(UV)
+	rm -rf build/dist
+	@$(UV) build --quiet --out-dir build/dist
 
 clean:
 	rm -rf build runs book/_build book/notebooks book/records/smoke book/records/quick figures/smoke figures/quick

@@ -5,8 +5,8 @@ import pkgutil
 
 from docutils import nodes
 from docutils.statemachine import StringList
-from sphinx.util.docutils import SphinxDirective
 from generated_tables import table_of
+from sphinx.util.docutils import SphinxDirective
 
 from vitae.evaluation.score import SCORES
 

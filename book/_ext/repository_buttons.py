@@ -4,6 +4,7 @@ The address is `repository-code` in CITATION.cff. Without it the book has no suc
 """
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -22,6 +23,9 @@ def _buttons(app, config) -> None:
             "use_repository_button": True,
             "launch_buttons": {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"},
         }
+        # Colab opens notebooks from there only, and the theme warns about others.
+        if urlsplit(address).hostname == "github.com":
+            config.html_theme_options["launch_buttons"]["colab_url"] = "https://colab.research.google.com"
 
 
 def setup(app):

@@ -23,7 +23,7 @@ def extension(name):
     return module
 
 
-@pytest.mark.parametrize("address", ["", "https://example.org/someone/vitae"])
+@pytest.mark.parametrize("address", ["", "https://example.org/someone/vitae", "https://github.com/someone/vitae"])
 def test_repository_buttons_exist_only_with_an_address(tmp_path, address):
     (tmp_path / "book").mkdir()
     (tmp_path / "CITATION.cff").write_text("title: x\n" + f"repository-code: {address}\n" * bool(address))
@@ -33,6 +33,7 @@ def test_repository_buttons_exist_only_with_an_address(tmp_path, address):
     assert config.html_theme_options.get("repository_url", "") == address
     assert config.html_theme_options.get("use_issues_button", False) == bool(address)
     assert ("launch_buttons" in config.html_theme_options) == bool(address)
+    assert ("colab_url" in config.html_theme_options.get("launch_buttons", {})) == ("github" in address)
     assert (ROOT / config.html_theme_options.get("path_to_docs", "") / "notebooks/mnist.ipynb").exists()
 
 

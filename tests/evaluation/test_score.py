@@ -209,6 +209,16 @@ def test_scores_of_codes_are_null_for_datasets_with_one_factor(trained):
     assert scores_of(trained, ["dci"]) == {"dci": None, "dci_completeness": None, "dci_informativeness": None}
 
 
+def test_images_without_factors_have_a_record(trained):
+    train, test = (
+        data.Dataset(part.images, part.factors[:, :0], (), part.source) for part in (trained.train, trained.test)
+    )
+    scores = scores_of(Trained(trained.model, train, test, samples=1), [*names_of(["d_star_of_draws"]), "accuracy"])
+    assert scores["factors"] == []
+    assert scores["predictability"] == scores["predictability_of_draws"] == {"z": {}}
+    assert scores["d_star"] is scores["accuracy"] is None
+
+
 def test_the_scores_of_an_experiment_are_those_always_computed_and_those_that_it_lists():
     always = ["d_score", "likelihood", "probes"]
     assert names_of(EXPERIMENTS["dsprites"].scores)[: len(always)] == always

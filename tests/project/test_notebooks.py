@@ -1,5 +1,7 @@
 import ast
+import json
 import re
+import sys
 from pathlib import Path
 
 import nbformat
@@ -55,6 +57,18 @@ def test_every_parameter_is_a_literal_with_a_comment_for_papermill(path, noteboo
     assert "profile" in names
     for name in names:
         assert len(described[name]["help"]) > 10, f"{name} has no comment"
+
+
+def test_a_notebook_opens_without_asking_for_a_kernel(notebook):
+    """Every environment has a kernel python3, here, on Binder and on Colab; vitae is one that `make install` adds."""
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+@pytest.mark.skipif(Path(sys.prefix) != ROOT / ".venv", reason="this is not the environment of make install")
+def test_make_install_registers_a_kernel_of_its_environment():
+    kernel = json.loads((ROOT / ".venv/share/jupyter/kernels/vitae/kernel.json").read_text())
+    assert kernel["display_name"] == "vitae"
+    assert Path(kernel["argv"][0]).parent == ROOT / ".venv/bin"
 
 
 def test_every_page_and_notebook_is_in_the_table_of_contents():

@@ -28,6 +28,12 @@ def direct_requirements():
     return [Requirement(text) for text in [*named, *PROJECT["build-system"]["requires"]]]
 
 
+def test_what_this_project_is_asked_to_use_is_declared():
+    wanted = {"torch", "torchvision", "jupyter", "jupyter-book", "papermill"}
+    wanted |= {"matplotlib", "seaborn", "pytest", "nbval"}
+    assert wanted <= {requirement.name for requirement in direct_requirements()}
+
+
 def test_the_lock_pins_every_direct_requirement_within_its_bounds():
     for requirement in direct_requirements():
         assert PINS.get(requirement.name), f"{requirement.name} is not locked: run 'make lock'"
@@ -63,6 +69,9 @@ def test_conda_users_get_the_same_pins():
 def test_one_version_everywhere():
     version = PROJECT["project"]["version"]
     assert vitae.__version__ == version
-    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == version
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == version
+    assert citation["keywords"] == PROJECT["project"]["keywords"]
+    assert citation["license"] == PROJECT["project"]["license"]
     assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
     assert f"version = {{{version}}}" in (ROOT / "book/references.md").read_text()

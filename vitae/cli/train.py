@@ -168,7 +168,8 @@ def description(record: dict) -> str:
     ]
     for space, factors in scores["predictability"].items():
         known = ", ".join(f"{name} {_printed(value(record, f'{space}:{name}'), 2)}" for name in factors)
-        lines.append(f"from {space}: {known}  (accuracy of classes, R² of the others)")
+        if known:
+            lines.append(f"from {space}: {known}  (accuracy of classes, R² of the others)")
     if dead := len(scores.get("template_use", ())) - scores.get("templates_living", 0):
         lines.append(f"{dead} of {len(scores['template_use'])} templates are dead: try fewer, with --templates")
     lines.append(f"{seconds['train']:.0f} s training, {seconds['evaluate']:.0f} s evaluation, on {record['device']}")

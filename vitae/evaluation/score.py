@@ -214,6 +214,8 @@ def _probes(trained: Trained) -> dict:
 
 
 def _probed(codes: Codes, trained: Trained) -> dict[str, dict[str, Probe]]:
+    if not trained.train.about:  # a folder of pictures about which nothing is known
+        return {space: {} for space in codes.spaces}
     factors, test_factors = trained.train.factors, trained.test.factors
     how = {"classes": trained.train.classes, "names": trained.train.names}
     return {
@@ -266,6 +268,8 @@ def _d_star(trained: Trained) -> dict:
     The spaces are compared by what they know of all appearance factors together and of all perspective factors
     together. A model with one latent space gets its best division into two, chosen on training images.
     """
+    if not trained.train.about:
+        return {column.name: None for column in SCORES["d_star_of_draws"].columns}
     train, test = trained.train.factors, trained.test.factors[:_MOST_TESTED]
     classes, latents = trained.train.classes, trained.model.latents
     starts = dict(zip(trained.model.spaces, np.cumsum([0, *trained.model.spaces.values()]).tolist(), strict=False))

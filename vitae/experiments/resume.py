@@ -107,8 +107,8 @@ def _fingerprint_in(weights: Path) -> str | None:
 def _stated_in(weights: Path) -> dict:
     """What is stated beside weights; empty if they are missing or damaged."""
     try:
-        return read_metadata(weights)
-    except (FileNotFoundError, DamagedError):
+        return read_metadata(weights) if weights.exists() else {}
+    except DamagedError:
         return {}
 
 
