@@ -13,7 +13,7 @@ import os
 import re
 import sys
 
-from vitae.experiments.declaration import EXPERIMENTS, PROFILES, planned_groups
+from vitae.experiments.declaration import EXPERIMENTS, MOST_RUNS, PROFILES, planned_groups
 
 sys.path.insert(0, "book")
 from pages import pages
@@ -21,8 +21,17 @@ from pages import pages
 PROFILE = config.get("profile", "quick")
 if PROFILE not in PROFILES:
     raise WorkflowError(f"unknown profile '{PROFILE}': choose one of {', '.join(PROFILES)}.")
+
+
+def ranges(seeds):
+    """The first and the last seed of each part of a list such as 0-9,20."""
+    return [(int(first), int(last or first)) for first, _, last in (part.partition("-") for part in seeds.split(","))]
+
+
 if not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", str(config.get("seeds", 0))):
     raise WorkflowError(f"unknown seeds '{config['seeds']}': name some such as 0-9 or 0,3,7.")
+if not 0 < sum(last - first + 1 for first, last in ranges(str(config.get("seeds", 0)))) <= MOST_RUNS:
+    raise WorkflowError(f"seeds must be one to {MOST_RUNS:,} in rising order, got '{config['seeds']}'.")
 
 # At most so many minutes for one training job.
 MINUTES = dict(zip(PROFILES, (10, 90, 360), strict=True))
@@ -110,10 +119,7 @@ rule tabulate:
 
 def run_names(wildcards):
     """The names of a job's runs."""
-    seeds = []
-    for part in wildcards.seeds.split(","):
-        first, _, last = part.partition("-")
-        seeds += range(int(first), int(last or first) + 1)
+    seeds = [seed for first, last in ranges(wildcards.seeds) for seed in range(first, last + 1)]
     return [f"{model}-seed{seed}{wildcards.changes}" for model in wildcards.model.split(",") for seed in seeds]
 
 

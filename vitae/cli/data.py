@@ -8,7 +8,7 @@ from vitae.data import DATASETS, SOURCES, Collection, cache
 from vitae.data.collection import NotEnoughImagesError
 from vitae.data.export import export
 from vitae.support import paths
-from vitae.support.errors import InputError, require_known, require_number
+from vitae.support.errors import InputError, printable, require_known, require_number
 from vitae.support.files import image_format, require_writable
 
 _RESOLUTION_LENGTH = 11  # characters; a longer resolution is a typing error
@@ -57,7 +57,7 @@ def execute(arguments: argparse.Namespace) -> None:
     for name in names:
         print(f"{name}: {DATASETS[name].title}")
         for line in DATASETS[name].availability(arguments.data_root):
-            print(f"  {line}")
+            print(f"  {printable(line)}")
     if not arguments.dataset:
         if entries := cache.entries():
             megabytes = sum(size for _, size in entries) / 1e6
@@ -103,12 +103,12 @@ def _draw(collection: Collection, request: dict, count: int | None, path: Path) 
         dataset = collection.load("train", size=error.available, **request)
     figures.write_figure(figures.contact_sheet(dataset.images), path)
     print(f"preview: {path}, {len(dataset):,} images")
-    print(f"source: {dataset.source}")
+    print(f"source: {printable(str(dataset.source))}")
     for kind, text in (("licence", dataset.licence), ("cite", dataset.citation)):
         if text:
-            print(f"{kind}: {text}")
+            print(f"{kind}: {printable(text)}")
     about = dataset.about if len(dataset.about) <= _DESCRIBED else dataset.names
-    print(f"factors: {'; '.join(map(str, about)) or 'none'}")
+    print(f"factors: {printable('; '.join(map(str, about))) or 'none'}")
 
 
 def _resolution(text: str | None) -> tuple[int, int] | None:

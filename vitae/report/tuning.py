@@ -13,7 +13,8 @@ from vitae.experiments.declaration import ROWS
 from vitae.report.statistics import value
 
 # The ELBO may be this many nats below the row's best: a third of the distance between the best and the worst row of the
-# poster's table of MNIST. A model that gives up more likelihood for disentanglement is another trade, not a better setting.
+# poster's table of MNIST. A model that gives up more likelihood for disentanglement is another trade, not a better
+# setting.
 NATS = 10.0
 
 # What the tries of one table share and the rows of the table do not need to.
