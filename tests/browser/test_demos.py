@@ -272,3 +272,12 @@ def test_figures_replace_demonstrations_without_javascript_and_in_print(visit):
     page.emulate_media(media="print")
     assert all(page.locator(".demo .still").nth(i).is_visible() for i in range(4))
     assert not page.locator(".demo .live").first.is_visible()
+
+
+def test_the_first_page_draws_digits_too(visit):
+    page = visit("index.html")
+    page.locator("[data-demo=digit]").scroll_into_view_if_needed()
+    page.evaluate("vitae.demos.digit.ready")
+    page.locator("[data-demo=digit]").get_by_role("button", name="3").click()
+    assert shown(page, "digit")["values"]
+    assert page.complaints == []
