@@ -14,7 +14,7 @@ Records = dict[str, list[dict]]
 LEAST_COVERAGE = 0.2
 
 
-def _basis(runs: list[dict]) -> str:
+def basis(runs: list[dict]) -> str:
     """Data, epochs, steps, seeds and network of some runs, in a few words."""
     parts = []
     for record in runs:
@@ -28,7 +28,7 @@ def _basis(runs: list[dict]) -> str:
             f"{batch}), {stated['network']} {widths}"
         )
     distinct = list(dict.fromkeys(parts))
-    return f"{len(runs)} runs: {'; '.join(distinct)}" if runs else ""
+    return f"{len(runs)} run{'s' * (len(runs) > 1)}: {'; '.join(distinct)}" if runs else ""
 
 
 def _runs(records: Records, key: str, model: str) -> list[dict]:
@@ -71,7 +71,7 @@ def part(
     numbers = [found for found in map(number, runs) if math.isfinite(found)]
     interval = Interval.of(numbers) if numbers else None
     obstacle = _obstacle(runs, name) if trained else ""
-    return Part(what, interval, threshold, obstacle=obstacle, basis=_basis(runs), **how)
+    return Part(what, interval, threshold, obstacle=obstacle, basis=basis(runs), **how)
 
 
 def named_part(
@@ -98,4 +98,4 @@ def gap(
     (key, model), (other_key, other) = ours, theirs
     interval = statistics.difference(records[key], model, other, name, records[other_key])
     runs = [*_runs(records, key, model), *_runs(records, other_key, other)]
-    return Part(what, interval, threshold, obstacle=_obstacle(runs, name), basis=_basis(runs), **how)
+    return Part(what, interval, threshold, obstacle=_obstacle(runs, name), basis=basis(runs), **how)
