@@ -10,6 +10,7 @@ from vitae.experiments.configuration import configure
 from vitae.experiments.records import is_superseded, load_records, load_trials
 from vitae.report.evidence import basis
 from vitae.report.statistics import guessing, intervals, share_gained
+from vitae.support.markup import escaped
 
 # A space knows a factor if probes gain at least this share of what there is to gain over guessing, and ignores it if
 # they gain at most the other. Between the two it knows something of it.
@@ -18,10 +19,12 @@ _KNOWS, _IGNORES = 0.5, 0.1
 
 @dataclass(frozen=True)
 class Finding:
-    """A sentence with its numbers, and the runs that they come from."""
+    """A sentence with its numbers, the runs that they come from, and what it is about."""
 
     sentence: str
     basis: str
+    dataset: str
+    model: str
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,12 @@ _QUESTIONS = (
 def findings() -> list[Finding]:
     """One finding for each question that there are runs for."""
     return [_answer(question, runs) for question in _QUESTIONS if (runs := _runs(question))]
+
+
+def in_short(dataset: str, *models: str) -> str:
+    """The findings of a chapter as Markdown, for its top; empty if there are none."""
+    chosen = [each for each in findings() if each.dataset == dataset and each.model in models]
+    return "\n>\n".join(f"> **In short.** {escaped(each.sentence)} *({escaped(each.basis)})*" for each in chosen)
 
 
 def _runs(question: _Question) -> list[dict]:
@@ -92,4 +101,5 @@ def _answer(question: _Question, runs: list[dict]) -> Finding:
         f"{question.seen} with R² {seen_A:.2f}; from perspective, {shown_P:.0%} and R² {seen_P:.2f}."
     )
     trial = "validation" in runs[0]["configuration"]["overrides"]
-    return Finding(sentence, basis(runs) + (", a short trial on a validation split, not converged" if trial else ""))
+    rests_on = basis(runs) + (", a short trial on a validation split, not converged" if trial else "")
+    return Finding(sentence, rests_on, question.dataset, question.model)
