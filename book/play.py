@@ -33,8 +33,6 @@ POINTS = 800
 # clear pictures.
 HELD = {"celeba": {"z_A": (0.0, -1.5), "z_P": (0.0, 0.0)}, "smpl": {"z_A": (1.5, -2.0), "z_P": (0.0, 0.0)}}
 STEPS, REACH = 13, 2.5
-# A code in the middle of the sevens in the appearance space of MNIST.
-SEVEN = (1.4, -1.4)
 
 
 def _base64(values: np.ndarray) -> str:
@@ -120,13 +118,20 @@ def _webp(picture: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def middle_of_sevens(model: GenerativeModel) -> Tensor:
+    """The median code of test sevens in the appearance space of MNIST."""
+    test = load("mnist", "test", source="embedded", size=POINTS)
+    sevens = codes(model, test.images[test.factor("digit") == 7])["z_A"]
+    return torch.as_tensor(np.median(sevens, axis=0))
+
+
 def moving(frames: int = 60) -> dict[str, bytes]:
     """The animations of the first page, as strips of frames: perspective moves, or appearance moves."""
     model, angle = pretrained("mnist"), torch.linspace(0, 2 * math.pi, frames + 1)[:-1]
     zeros = {name: torch.zeros(frames, size) for name, size in model.spaces.items()}
     moving_perspective = 1.6 * torch.stack([angle.cos(), angle.sin(), (2 * angle).sin(), angle.cos()], dim=1)
     moving_appearance = {**zeros, "z_A": 1.5 * torch.stack([angle.cos(), angle.sin()], dim=1)}
-    sevens = torch.tensor(SEVEN).repeat(frames, 1)
+    sevens = middle_of_sevens(model).float().repeat(frames, 1)
     with torch.no_grad():
         return {
             "perspective": _strip(model.decode({"z_A": sevens, "z_P": moving_perspective})),
