@@ -138,6 +138,6 @@ def test_figures_at_full_size_are_the_users_own_or_the_committed_ones(images, mo
     assert alts("before-and-after") == [committed]
     figures.Maker("mnist", "full", 0).show(figures.contact_sheet(images), "before-and-after", "my own", [])
     assert alts("before-and-after", "manipulation-c*") == ["my own", alts("manipulation-c-vitae")[0]]
-    assert len(alts("manipulation-*")) == 3
+    assert len(alts("manipulation-*")) == len([*paths.committed_figures().glob("mnist-manipulation-*.png")]) > 1
     with pytest.raises(InputError, match="no figure mnist-none of profile full: run the notebook"):
         alts("none")

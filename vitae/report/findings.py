@@ -95,6 +95,8 @@ def _answer(question: _Question, runs: list[dict]) -> Finding:
     else:
         verb = "only partly separates"
     chance = guessing(runs[0], question.shown)
+    # Without a minus before zero.
+    seen_A, seen_P = (round(reached, 2) + 0.0 for reached in (seen_A, seen_P))
     sentence = (
         f"On {question.subject}, {question.who} {verb} {question.shown} from {question.seen}. From appearance, a probe "
         f"names the {question.shown} in {shown_A:.0%} of the images (guessing: {chance:.0%}) and reads the "
