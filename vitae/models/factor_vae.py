@@ -8,9 +8,9 @@ the total correlation. Kim and Mnih alternate between the two, with a second bat
 """
 
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
-from vitae.models.base import Output, frozen
+from vitae.models.base import Output
+from vitae.models.discriminator import log_ratio
 from vitae.models.networks import perceptron
 from vitae.models.vae import VAE
 from vitae.support.randomness import Noise, normal
@@ -48,8 +48,7 @@ class FactorVAE(VAE):
         if noise is not None:
             z = output.latents.samples["z"]
             # The order of independent normals is a uniform permutation, one for each latent.
-            permuted = z.gather(0, normal(z, noise).argsort(0)).detach()
-            cross_entropy = softplus(-self.discriminator(z.detach())) + softplus(self.discriminator(permuted))
-            output.terms["total_correlation"] = frozen(self.discriminator)(z).mean()
-            output.terms["discriminator"] = cross_entropy.mean()
+            permuted = z.gather(0, normal(z, noise).argsort(0))
+            estimate, cross_entropy = log_ratio(self.discriminator, z, permuted)
+            output.terms |= {"total_correlation": estimate, "discriminator": cross_entropy}
         return output

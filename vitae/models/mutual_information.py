@@ -10,10 +10,10 @@ The choice of archetypes is a draw without a gradient: there the mutual informat
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from vitae.models.archetypes import Archetypes
-from vitae.models.base import Output, TransformingModel, frozen
+from vitae.models.base import Output, TransformingModel
+from vitae.models.discriminator import log_ratio
 from vitae.models.networks import perceptron
 from vitae.models.vitae import VITAE
 from vitae.support.randomness import Noise, normal
@@ -22,10 +22,13 @@ _HIDDEN = (256, 256, 256)
 
 
 class WithDiscriminator(TransformingModel):
-    """Mixin: passes of a training carry the mutual information of the spaces and the discriminator's loss."""
+    """Mixin, before the class of a model: passes of a training carry the spaces' mutual information.
 
-    def add_discriminator(self) -> None:
-        """Add a discriminator of all latents with initial weights."""
+    Arguments are those of the model.
+    """
+
+    def __init__(self, *arguments, **settings):
+        super().__init__(*arguments, **settings)
         self.discriminator = perceptron(sum(self.spaces.values()), _HIDDEN, 1)
 
     def forward(self, x: Tensor, noise: Noise | None) -> Output:
@@ -39,25 +42,15 @@ class WithDiscriminator(TransformingModel):
             z_A, z_P = output.latents.samples["z_A"], output.latents.samples["z_P"]
             # The order of independent normals is a uniform permutation.
             others = z_P[normal(z_P[:, 0], noise).argsort()]
-            own = torch.cat([z_A, z_P], 1)
-            mixed = torch.cat([z_A, others], 1)
-            cross_entropy = softplus(-self.discriminator(own.detach())) + softplus(self.discriminator(mixed.detach()))
-            output.terms["mutual_information"] = frozen(self.discriminator)(own).mean()
-            output.terms["discriminator"] = cross_entropy.mean()
+            own, mixed = (torch.cat([z_A, each], 1) for each in (z_P, others))
+            estimate, cross_entropy = log_ratio(self.discriminator, own, mixed)
+            output.terms |= {"mutual_information": estimate, "discriminator": cross_entropy}
         return output
 
 
 class IndependentVITAE(WithDiscriminator, VITAE):
-    """A VITAE with a discriminator of its two spaces; arguments as of `VITAE`."""
-
-    def __init__(self, *arguments, **settings):
-        super().__init__(*arguments, **settings)
-        self.add_discriminator()
+    """A VITAE with a discriminator of its two spaces."""
 
 
 class IndependentArchetypes(WithDiscriminator, Archetypes):
-    """Archetypes with a discriminator of the two spaces; arguments as of `Archetypes`."""
-
-    def __init__(self, *arguments, **settings):
-        super().__init__(*arguments, **settings)
-        self.add_discriminator()
+    """Archetypes with a discriminator of the two spaces."""

@@ -28,31 +28,26 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Optional:
+class _Of:
+    """A schema made of another one."""
+
+    inner: Any
+
+
+class Optional(_Of):
     """The value of a key that may be absent."""
 
-    inner: Any
 
-
-@dataclass(frozen=True)
-class Nullable:
+class Nullable(_Of):
     """Null, or something."""
 
-    inner: Any
 
-
-@dataclass(frozen=True)
-class Each:
+class Each(_Of):
     """A list of these."""
 
-    inner: Any
 
-
-@dataclass(frozen=True)
-class Values:
+class Values(_Of):
     """A dictionary from any text to these."""
-
-    inner: Any
 
 
 def _is_number(value) -> bool:
