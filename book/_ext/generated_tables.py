@@ -12,6 +12,8 @@ from sphinx.util.docutils import SphinxDirective
 
 from vitae import configure
 from vitae.experiments.declaration import EXPERIMENTS
+from vitae.experiments.records import read_record
+from vitae.support import paths
 from vitae.support.provenance import commit
 
 # Where Snakemake's `benchmark` writes, relative to the folder of the book.
@@ -53,7 +55,12 @@ class Budgets(SphinxDirective):
             if each.pipeline:
                 configuration = configure(name, (each.rows or each.sisters)[0], "full")
                 schedule = configuration.schedule
-                steps = configuration.train_size // schedule.batch * schedule.epochs
+                images = configuration.train_size
+                if images is None:
+                    # All that there are: those of the committed run.
+                    folder = paths.committed_records() / "full" / name
+                    images = read_record(folder / f"{configuration.run}.json")["data"]["train"]
+                steps = images // schedule.batch * schedule.epochs
                 rows.append([each.title, str(schedule.epochs), str(schedule.batch), f"{steps:,}"])
         return [table_of(rows)]
 

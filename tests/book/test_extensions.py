@@ -63,6 +63,9 @@ def test_the_table_of_budgets_has_the_steps_that_a_training_takes():
     # 60,000 digits in batches of 256 are 234 whole ones.
     epochs = configure("mnist", "vae", "full").schedule.epochs
     assert ["MNIST", str(epochs), "256", f"{234 * epochs:,}"] in rows
+    # Faces take all images that there are, 9,000 in the committed run.
+    faces = configure("celeba", "vae", "full").schedule
+    assert f"{9_000 // faces.batch * faces.epochs:,}" in [row[-1] for row in rows]
     assert len(rows) == 1 + sum(each.pipeline for each in EXPERIMENTS.values())
 
 
