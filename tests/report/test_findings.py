@@ -7,7 +7,7 @@ from vitae.report import findings as module
 from vitae.report.findings import _QUESTIONS, _answer, findings
 
 
-def run(digit_A, digit_P, rotation_A, rotation_P, **overrides):
+def run(digit_A, digit_P, dx_A, dx_P, **overrides):
     record = example_record("c-vitae", profile="full", overrides=overrides)
     record["configuration"] |= {
         "schedule": {"epochs": 3, "batch": 5},
@@ -16,10 +16,10 @@ def run(digit_A, digit_P, rotation_A, rotation_P, **overrides):
         "vae_widths": [9],
     }
     scores = record["scores"]
-    scores["guessing"] = {"digit": 0.1, "rotation": -1 / 11}
+    scores["guessing"] = {"digit": 0.1, "dx": -1 / 11}
     scores["predictability_of_draws"] = {
-        "z_A": {"digit": digit_A, "rotation": rotation_A},
-        "z_P": {"digit": digit_P, "rotation": rotation_P},
+        "z_A": {"digit": digit_A, "dx": dx_A},
+        "z_P": {"digit": digit_P, "dx": dx_P},
     }
     return record
 
@@ -36,7 +36,7 @@ def run(digit_A, digit_P, rotation_A, rotation_P, **overrides):
 )
 def test_the_numbers_give_the_verb(known, verb):
     finding = _answer(_QUESTIONS[0], [run(*known)])
-    assert finding.sentence.startswith(f"On digits, C-VITAE {verb} digit from rotation.")
+    assert finding.sentence.startswith(f"On digits, C-VITAE {verb} digit from horizontal position.")
     assert f"in {known[0]:.0%} of the images (guessing: 10%)" in finding.sentence
     assert finding.basis == "1 run: 10 images, 3 epochs (6 steps of 5), mlp 8"
 
